@@ -1,0 +1,1 @@
+"""One policy in front of every AI call."""
