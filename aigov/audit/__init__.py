@@ -1,0 +1,1 @@
+"""The record: what a call leaves behind, written durably, read strictly and verified from outside."""

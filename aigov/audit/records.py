@@ -1,0 +1,412 @@
+"""What a record may say: one frozen struct a kind, and no field that could hold content.
+
+Invariants:
+* Values are text, booleans, null, tuples, maps and integers within ±(2^53 - 1). There are no floats:
+  scores are parts per million, times microseconds, so that every reader sees the same bytes.
+* A struct holds what its writer knows. The log adds the envelope: `v`, `seq`, `prev`, `id`, `ts`,
+  `mono_us`, `boot` and `writer` (`canonical.py`).
+* Names that come from an application are cut to a length and stripped of what is not printable; lists are
+  cut to a number of entries, and `omitted` says how many were left out. So a record fits in 16 KiB.
+* People appear as `ref`, a keyed digest that the caller makes; nobody's id is here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = "aigov.audit/1"
+MAX_BYTES = 16 * 1024
+MAX_INT = 2**53 - 1
+NAME_CHARS = 256
+WORD_CHARS = 64
+ERROR_CHARS = 128
+MAX_ENTRIES = {"reasons": 16, "shadow": 16, "findings": 32, "roles": 16, "on_behalf_of": 8}
+
+VerdictName = Literal["allow", "transform", "review", "deny"]
+Outcome = Literal["released", "withheld", "provider.error", "cancelled", "abandoned", "review"]
+
+_NOT_IN_ERROR = re.compile(r"[^A-Za-z0-9_.:<>]")
+
+
+def new_id() -> str:
+    """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made."""
+    moment = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    low = (noise & ((1 << 62) - 1)) | (0b10 << 62)
+    return str(uuid.UUID(int=(moment & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (noise >> 68) << 64 | low))
+
+
+def safe_name(text: str, limit: int = NAME_CHARS) -> str:
+    """`text` as it may stand in a record: printable, no lone surrogates, at most `limit` characters.
+
+    What is not printable (controls, bidirectional marks, surrogates) becomes U+FFFD: a name must not be
+    able to break a line, a terminal or an encoder.
+    """
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut if cut.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in cut)
+
+
+def error_name(error: BaseException | type[BaseException]) -> str:
+    """An exception's type as `module:qualname`, never its message, at most 128 characters."""
+    kind = error if isinstance(error, type) else type(error)
+    return _safe_error(f"{kind.__module__}:{kind.__qualname__}")
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what records are made of."""
+
+
+class Actor(Value, frozen=True, kw_only=True):
+    """Who asked. `ref`: a keyed digest of the id; `on_behalf_of`: the refs of those an agent acts for."""
+
+    ref: str
+    roles: tuple[str, ...] = ()
+    tenant: str = ""
+    on_behalf_of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _clean(self, "tenant")
+        _cut(self, "on_behalf_of")
+        _cut(self, "roles")
+        _set(self, "roles", tuple(safe_name(role, WORD_CHARS) for role in self.roles))
+
+
+class Counted(Value, frozen=True, kw_only=True):
+    """How often one type of finding occurred. `max_ppm`: its highest score in parts per million."""
+
+    type: str
+    kind: str
+    count: int
+    max_ppm: int = 0
+    action: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("type", "kind", "action"):
+            _clean(self, field, WORD_CHARS)
+
+
+class ReasonRecord(Value, frozen=True, kw_only=True):
+    """A reason as it stands in a record: code, rule and policy layer."""
+
+    code: str
+    rule: str = ""
+    layer: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("code", "rule", "layer"):
+            _clean(self, field, WORD_CHARS)
+
+
+class Shadow(Value, frozen=True, kw_only=True):
+    """What a rule in shadow mode would have asked for."""
+
+    verdict: VerdictName
+    code: str
+    rule: str = ""
+    layer: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("code", "rule", "layer"):
+            _clean(self, field, WORD_CHARS)
+
+
+class Size(Value, frozen=True, kw_only=True):
+    """How much text: parts, and characters (code points) over all of them."""
+
+    parts: int = 0
+    chars: int = 0
+
+
+class Record(Value, frozen=True, kw_only=True, tag_field="kind"):
+    """Base of every kind. `KIND` is the text that stands under `kind` in a line."""
+
+    @classmethod
+    def kind(cls) -> str:
+        """The kind's name, such as `call.intent`."""
+        return str(cls.__struct_config__.tag)
+
+
+class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
+    """The first record of a log. `origin` is its identity, chosen at random; `prev` is its digest."""
+
+    origin: str
+
+
+class LogSealed(Record, frozen=True, kw_only=True, tag="log.sealed"):
+    """The last writer closed. `records`: how many came before this one; `writers`: how many live on, 0."""
+
+    records: int
+    writers: int = 0
+
+
+class WriterStart(Record, frozen=True, kw_only=True, tag="writer.start"):
+    """A process began to write. `torn_bytes` were found after the last whole line and moved aside.
+
+    `quarantine`: name of the file that holds them. `crashed`: writers found dead that had not closed.
+    `behind`: records that the head outside the lines knew and the lines no longer have.
+    """
+
+    torn_bytes: int = 0
+    quarantine: str = ""
+    crashed: int = 0
+    behind: int = 0
+
+
+class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
+    """A call about to be made: durable before the provider sees it.
+
+    `policy`, `plugins`: digests in hex. `session`: id or keyed digest, never the application's own text.
+    `edits`: spans replaced on the way in. `timing_us`: microseconds by step. `omitted`: entries left out.
+    """
+
+    call: str
+    action: str
+    resource: str
+    actor: Actor | None = None
+    parent: str | None = None
+    session: str = ""
+    policy: str = ""
+    plugins: str = ""
+    verdict: VerdictName = "allow"
+    reasons: tuple[ReasonRecord, ...] = ()
+    shadow: tuple[Shadow, ...] = ()
+    findings: tuple[Counted, ...] = ()
+    size: Size = Size()
+    edits: int = 0
+    ticket: str | None = None
+    timing_us: dict[str, int] = {}
+    omitted: int = 0
+
+    def __post_init__(self) -> None:
+        _clean_call(self)
+
+
+class CallDenied(Record, frozen=True, kw_only=True, tag="call.denied"):
+    """A call that was refused before it was made. `step`: the step of the path (0 to 8) that refused it."""
+
+    call: str
+    action: str
+    resource: str
+    step: int
+    actor: Actor | None = None
+    parent: str | None = None
+    session: str = ""
+    policy: str = ""
+    plugins: str = ""
+    verdict: VerdictName = "deny"
+    reasons: tuple[ReasonRecord, ...] = ()
+    shadow: tuple[Shadow, ...] = ()
+    findings: tuple[Counted, ...] = ()
+    size: Size = Size()
+    edits: int = 0
+    ticket: str | None = None
+    timing_us: dict[str, int] = {}
+    omitted: int = 0
+
+    def __post_init__(self) -> None:
+        _clean_call(self)
+
+
+class CallOutcome(Record, frozen=True, kw_only=True, tag="call.outcome"):
+    """How a call ended: durable before an answer is released (for a stream: what was released).
+
+    `error`: the provider's exception type, `module:qualname`, or "". `restored`: tokens turned back.
+    `confidence_ppm`: the lowest that the answer states of itself.
+    """
+
+    call: str
+    outcome: Outcome
+    error: str = ""
+    verdict: VerdictName = "allow"
+    reasons: tuple[ReasonRecord, ...] = ()
+    shadow: tuple[Shadow, ...] = ()
+    findings: tuple[Counted, ...] = ()
+    size: Size = Size()
+    released_chars: int = 0
+    released_chunks: int = 0
+    edits: int = 0
+    restored: int = 0
+    confidence_ppm: int | None = None
+    ticket: str | None = None
+    timing_us: dict[str, int] = {}
+    omitted: int = 0
+
+    def __post_init__(self) -> None:
+        _set(self, "error", _safe_error(self.error))
+        _cut_lists(self)
+
+
+class CallOrphaned(Record, frozen=True, kw_only=True, tag="call.orphaned"):
+    """A call whose writer ended between intent and outcome. `writer`: its id; `why`: crashed or closed."""
+
+    call: str
+    writer: str
+    why: Literal["crashed", "closed"]
+
+
+class StreamOpened(Record, frozen=True, kw_only=True, tag="stream.opened"):
+    """A stream was judged: durable before its first chunk is released. Its outcome closes it."""
+
+    call: str
+    verdict: VerdictName = "allow"
+    reasons: tuple[ReasonRecord, ...] = ()
+    size: Size = Size()
+    chunks: int = 0
+    omitted: int = 0
+
+    def __post_init__(self) -> None:
+        _cut_lists(self)
+
+
+class ReviewOpened(Record, frozen=True, kw_only=True, tag="review.opened"):
+    """A person was asked. `expires_ts`: RFC 3339 UTC, after which the answer is no."""
+
+    call: str
+    ticket: str
+    direction: Literal["input", "output"]
+    reasons: tuple[ReasonRecord, ...] = ()
+    expires_ts: str = ""
+    omitted: int = 0
+
+    def __post_init__(self) -> None:
+        _cut_lists(self)
+
+
+class ReviewDecided(Record, frozen=True, kw_only=True, tag="review.decided"):
+    """A person answered. `by`: the reviewer's ref; `edited`: whether they changed the answer."""
+
+    ticket: str
+    call: str
+    by: str
+    approved: bool
+    edited: bool = False
+
+
+class PolicyActivated(Record, frozen=True, kw_only=True, tag="policy.activated"):
+    """A policy came into force. `policy`, `plugins`: digests in hex."""
+
+    policy: str
+    plugins: str = ""
+    layer: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _clean(self, "layer", WORD_CHARS)
+        _clean(self, "name")
+
+
+class PolicyRejected(Record, frozen=True, kw_only=True, tag="policy.rejected"):
+    """A policy was refused and the one before stays. `policy`: its digest, "" where it could not be read.
+
+    `first`: where its first problem stands, `file:line:column`, without what stands there.
+    """
+
+    policy: str = ""
+    problems: int = 1
+    first: str = ""
+
+    def __post_init__(self) -> None:
+        _clean(self, "first")
+
+
+class PolicyLockdown(Record, frozen=True, kw_only=True, tag="policy.lockdown"):
+    """From here on every call is refused. `by`: the ref of who ordered it, "" where it is not known."""
+
+    by: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _clean(self, "reason", WORD_CHARS)
+
+
+class PolicyLifted(Record, frozen=True, kw_only=True, tag="policy.lifted"):
+    """The lockdown ended. `by`: the ref of who ended it."""
+
+    by: str = ""
+
+
+class PluginLoaded(Record, frozen=True, kw_only=True, tag="plugin.loaded"):
+    """A plugin was loaded. `digest`: of the installed distribution's RECORD, as pinned."""
+
+    plugin: str
+    version: str = ""
+    digest: str = ""
+    hooks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _clean(self, "plugin")
+        _clean(self, "version", WORD_CHARS)
+        _set(self, "hooks", tuple(safe_name(hook, WORD_CHARS) for hook in self.hooks[:32]))
+
+
+class PluginFault(Record, frozen=True, kw_only=True, tag="plugin.fault"):
+    """A guard or plugin broke. `error`: the exception's type, or the reason code of what went wrong."""
+
+    plugin: str
+    hook: str = ""
+    error: str = ""
+    call: str | None = None
+
+    def __post_init__(self) -> None:
+        _clean(self, "plugin")
+        _clean(self, "hook", WORD_CHARS)
+        _set(self, "error", _safe_error(self.error))
+
+
+KINDS: tuple[type[Record], ...] = (
+    LogGenesis,
+    LogSealed,
+    WriterStart,
+    CallIntent,
+    CallDenied,
+    CallOutcome,
+    CallOrphaned,
+    StreamOpened,
+    ReviewOpened,
+    ReviewDecided,
+    PolicyActivated,
+    PolicyRejected,
+    PolicyLockdown,
+    PolicyLifted,
+    PluginLoaded,
+    PluginFault,
+)
+
+
+def _set(value: Value, field: str, to: Any) -> None:
+    msgspec.structs.force_setattr(value, field, to)
+
+
+def _clean(value: Value, field: str, limit: int = NAME_CHARS) -> None:
+    _set(value, field, safe_name(getattr(value, field), limit))
+
+
+def _cut(value: Value, field: str) -> int:
+    """Shorten a list to what a record has room for; returns how many entries were left out."""
+    entries, room = getattr(value, field), MAX_ENTRIES[field]
+    if len(entries) > room:
+        _set(value, field, entries[:room])
+    return max(0, len(entries) - room)
+
+
+def _cut_lists(record: Any) -> None:
+    """Shorten every list of a record. Decoding a record again changes nothing: nothing is left to cut."""
+    lost = sum(_cut(record, field) for field in ("reasons", "shadow", "findings") if hasattr(record, field))
+    if lost:
+        _set(record, "omitted", record.omitted + lost)
+
+
+def _clean_call(record: CallIntent | CallDenied) -> None:
+    _clean(record, "action")
+    _clean(record, "resource")
+    _cut_lists(record)
+
+
+def _safe_error(text: str) -> str:
+    return _NOT_IN_ERROR.sub("_", text)[:ERROR_CHARS]
