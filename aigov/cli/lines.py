@@ -1,0 +1,106 @@
+"""Reading a text line by line, whatever it is: any size, any encoding, from a file or from stdin.
+
+Invariants:
+* One line is in memory at a time, and never more than `MAX_BYTES` of it.
+* A line that cannot be read as text is reported, not guessed at: `why` says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+from aigov.cli.exits import cannot
+
+MAX_BYTES = 1_000_000
+PIECE_BYTES = 65_536
+STDIN = "-"
+
+
+class Line(NamedTuple):
+    """One line. `number` counts from 1; `end` is its line end as it stood; `size` in bytes, end included.
+
+    `why` is empty, or the reason code for which there is no text: `input.too_large`, `input.not_utf8`.
+    """
+
+    number: int
+    text: str
+    end: str
+    size: int
+    why: str = ""
+
+
+class Source(NamedTuple):
+    """An opened text and its size in bytes, None where that is not known (a pipe)."""
+
+    stream: BinaryIO
+    size: int | None
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Source]:
+    """Open the file `name`, or stdin for `-`. Raises Stop where it cannot be read."""
+    if name == STDIN:
+        yield Source(sys.stdin.buffer, _size(sys.stdin.buffer))
+        return
+    stream = _open(name)
+    with stream:
+        yield Source(stream, _size(stream))
+
+
+def read(stream: BinaryIO, limit: int = MAX_BYTES) -> Iterator[Line]:
+    """The lines of `stream`, each at most `limit` bytes; what is longer is skipped and reported."""
+    number = 0
+    while data := stream.readline(limit + 2):
+        number += 1
+        if len(data) == limit + 2 and not data.endswith(b"\n"):
+            yield _skipped(number, data, stream)
+            continue
+        body, end = _split(data)
+        if len(body) > limit:
+            yield Line(number, "", end, len(data), "input.too_large")
+        else:
+            yield _decoded(number, body, end, len(data))
+
+
+def _open(name: str) -> BinaryIO:
+    try:
+        return open(name, "rb")
+    except OSError as error:
+        why = error.strerror or "unknown fault"
+    raise cannot(f"cannot read `{name}`: {why}")
+
+
+def _size(stream: BinaryIO) -> int | None:
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:  # not a real file, as in a test
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _decoded(number: int, body: bytes, end: str, size: int) -> Line:
+    try:
+        return Line(number, body.decode("utf-8"), end, size)
+    except UnicodeDecodeError:
+        return Line(number, "", end, size, "input.not_utf8")
+
+
+def _split(data: bytes) -> tuple[bytes, str]:
+    """A line's body and its end: `\\n`, `\\r\\n` or nothing."""
+    if data.endswith(b"\r\n"):
+        return data[:-2], "\r\n"
+    return (data[:-1], "\n") if data.endswith(b"\n") else (data, "")
+
+
+def _skipped(number: int, data: bytes, stream: BinaryIO) -> Line:
+    """Pass over the rest of a line that is too large, without keeping it."""
+    size = len(data)
+    while not data.endswith(b"\n") and (more := stream.readline(PIECE_BYTES)):
+        size += len(more)
+        data = data[-1:] + more
+    return Line(number, "", _split(data)[1], size, "input.too_large")

@@ -1,0 +1,118 @@
+"""What a command prints: JSON lines for machines, tables for people, progress for the patient.
+
+Invariants:
+* Nothing that comes from a text is read as markup, and no control character of it reaches a terminal.
+* stdout carries the answer; progress and summaries of a stream go to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+PATIENCE_S = 1.0
+HIDDEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}  # controls, invisible and bidirectional marks, line separators
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for people: no markup, no emoji codes, no guessing at colours for numbers."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def json_line(values: Mapping[str, Any]) -> None:
+    """One object on one line of stdout, its keys in the order given."""
+    sys.stdout.write(msgspec.json.encode(values).decode() + "\n")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """`text` with what cannot be seen, or could drive a terminal, written as `<U+200B>`.
+
+    Emoji sequences keep their joiners. `lines`: newlines and tabs stay as they are.
+    """
+    return "".join(_shown(text, at, lines) for at in range(len(text)))
+
+
+def _shown(text: str, at: int, lines: bool) -> str:
+    char = text[at]
+    if unicodedata.category(char) not in HIDDEN or (lines and char in "\n\t"):
+        return char
+    if char == "\u200d" and 0 < at < len(text) - 1 and _is_emoji(text[at - 1]) and _is_emoji(text[at + 1]):
+        return char
+    return f"<U+{ord(char):04X}>"
+
+
+def _is_emoji(char: str) -> bool:
+    return unicodedata.category(char) in {"So", "Sk"} or char == "\ufe0f"
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
+) -> Table:
+    """A table whose cells are shown as they are. `right`: the columns of numbers."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    text = visible(str(value), lines=True)
+    return Text(text, style=STYLES.get(text, ""))
+
+
+class Meter:
+    """Counts work done; shows a bar on stderr once it has taken over a second, on a terminal only."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._console = console(stderr=True)
+        self._total = total
+        self._what = what
+        self._done = 0
+        self._since = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: Any = None
+
+    def advance(self, amount: int) -> None:
+        """Count `amount` more units done."""
+        self._done += amount
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
+        elif self._console.is_terminal and time.monotonic() - self._since > PATIENCE_S:
+            self._start()
+
+    def _start(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task(self._what, total=self._total, completed=self._done)
+        self._bar.start()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def meter(what: str, total: int | None) -> Iterator[Meter]:
+    """A `Meter` over `total` units (None: not known), taken away at the end."""
+    made = Meter(what, total)
+    try:
+        yield made
+    finally:
+        made.close()

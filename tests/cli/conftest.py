@@ -1,0 +1,50 @@
+"""Running the command line: in this process where speed counts, in one of its own where the process does."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from aigov import cli
+
+
+class Ran(NamedTuple):
+    """What one command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def aigov(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command line in this process: `aigov("init", folder, stdin=b"...")`."""
+
+    def run(*arguments: object, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Run a command line in a process of its own, in `tmp_path`."""
+
+    def run(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "aigov.cli", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False, **more)  # type: ignore[call-overload]
+
+    return run
