@@ -1,0 +1,51 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Python 3.11 or newer and a package index suffice.
+PYTHON ?= python3
+VENV ?= .venv-aigov
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check -q
+PYTEST_ARGS ?=
+
+.PHONY: demo test contract lint check lock bench clean
+
+demo: $(VENV)/.base
+	$(BIN)/aigov demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+contract: $(VENV)/.test                ## the public contract alone, for a second Python
+	$(BIN)/python -m pytest -m contract $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/python -m ruff check aigov tests plugins benchmarks
+	$(BIN)/python -m ruff format --check aigov tests plugins benchmarks
+	$(BIN)/python -m mypy
+
+check: lint test
+
+bench: $(VENV)/.test                   ## every benchmark, beside its peer, in one run
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock:                                  ## pin and hash what is installed; needs `uv` on the path
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate -o requirements/base.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --extra test -c requirements/base.txt -o requirements/test.txt pyproject.toml requirements/build.in
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate -o requirements/build.txt requirements/build.in
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.base: $(VENV)/.made requirements/base.txt requirements/build.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/base.txt -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base requirements/test.txt
+	$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,87 @@
+"""Asking the guards: every finding on every part, and the plugins' share of it under their limits.
+
+Invariants:
+* Guards see the normal form; what they find is reported in offsets of the text as it was given.
+* A guard that breaks stops the call: nothing here treats a fault as "nothing found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from aigov.errors import GuardFault
+from aigov.passage import Ask, Snapshot
+from aigov.plugins import Contribution
+from aigov.text.normal import normalise
+from aigov.types import Direction, Finding, Part
+
+Walk = Generator[Any, Any, Any]
+
+
+def examine(
+    snapshot: Snapshot, parts: Sequence[Part], direction: Direction
+) -> Generator[Any, Any, tuple[Finding, ...]]:
+    """Steps 3 and 4: every finding of every guard, in offsets of the text as it was given.
+
+    Raises GuardFault where a guard broke.
+    """
+    found: list[Finding] = []
+    normal = [normalise(part.text) for part in parts]
+    seen = [msgspec.structs.replace(part, text=form.text) for part, form in zip(parts, normal, strict=True)]
+    for answers in (yield from ask(snapshot.guards.screen, [(part, direction) for part in parts])):
+        for part, findings in zip(parts, answers, strict=True):
+            found += (msgspec.structs.replace(finding, path=part.path) for finding in findings)
+    for answers in (yield from ask(snapshot.guards.detect, [(part, direction) for part in seen])):
+        for part, form, findings in zip(parts, normal, answers, strict=True):
+            for finding in findings:
+                start, end = form.original(finding.start, finding.end)
+                found.append(msgspec.structs.replace(finding, start=start, end=end, path=part.path))
+    return tuple(found)
+
+
+def ask(contributions: Sequence[Contribution], questions: Sequence[tuple[Any, ...]]) -> Walk:
+    """Each contribution's answers to all questions. Built-in guards answer here, plugins under their limits.
+
+    Raises GuardFault for the first contribution that broke, in the order of the contributions.
+    """
+    outside = [(one, question) for one in contributions if not one.trusted for question in questions]
+    replies = iter((yield Ask(tuple(outside))) if outside else ())
+    answers = []
+    for one in contributions:
+        answers.append([one(*question) if one.trusted else _reply(next(replies)) for question in questions])
+    return answers
+
+
+def stated_confidence(answers: Iterable[Any]) -> float | None:
+    """The lowest `confidence` that the answers state of themselves, as a key or an attribute.
+
+    What is stated but is no number counts as not a number, which no threshold lets through.
+    """
+    stated = []
+    for answer in answers:
+        value = answer.get("confidence") if isinstance(answer, Mapping) else getattr(answer, "confidence", None)
+        if value is not None:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            stated.append(float(value) if number else float("nan"))
+    return next((value for value in stated if value != value), min(stated, default=None))
+
+
+def outside(finding: Finding, spans: Iterable[tuple[int, int]]) -> list[Finding]:
+    """What of a finding lies outside `spans`: our own tokens are not for detectors to judge."""
+    pieces, at = [], finding.start
+    for start, end in sorted(spans):
+        if start < finding.end and end > at:
+            pieces.append((at, start))
+            at = max(at, end)
+    pieces.append((at, finding.end))
+    return [msgspec.structs.replace(finding, start=start, end=end) for start, end in pieces if start < end]
+
+
+def _reply(reply: Any) -> tuple[Any, ...]:
+    """A plugin's answer. Raises the fault that the driver brought back in its place."""
+    if isinstance(reply, GuardFault):
+        raise reply
+    return tuple(reply)

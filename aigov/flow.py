@@ -1,0 +1,481 @@
+"""The path of one call: the only file that knows the order of its steps.
+
+A call is taken along by a generator. It yields what it needs done, an *effect*, and is sent the answer;
+`drivers.py` answers, once for plain calls and once for asyncio, and holds no rule. The steps:
+
+ 0. receive     sizes, encodings, every text-bearing part laid out        Malformed -> DENY input.*
+ 1. identify    whose call it is                                          nobody -> DENY identity.missing
+ 2. permit      may they do this action on this resource                  fault -> DENY
+ 3. normalise   the form that every guard sees, mapped to what was given
+ 4. detect      all guards, on every part                                 fault -> DENY
+ 5. decide      one pure function of the facts
+ 5a. review     where the decision asks for a person                      ticket, ReviewPending
+ 6. transform   redact, tokenise, strip: only the spans of findings       fault -> DENY
+ 7. record      the intent, durably                                       no receipt -> DENY audit.unavailable
+ 8. call        the provider, with a `Sealed` call                        its exception passes, recorded
+ 9. detect      on the answer                                             fault -> withheld
+10. decide      the same function, direction `output`                     DENY -> withheld
+11. restore     tokens that this session put in, and no others
+12. record      the outcome, durably                                      no receipt -> withheld
+13. release
+
+Invariants:
+* `Passage` refuses every step out of order, so a call cannot reach a provider without the receipt of
+  step 7, nor an answer its caller without the receipt of step 12 (a stream: of `stream.opened`).
+* Nothing here raises to the caller: a path ends in `Released`, `Refusal` or `Failure`, and the drivers
+  raise outside of any handler, so that no exception drags content along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from aigov import account
+from aigov.audit import records
+from aigov.errors import Denied, GuardFault, Malformed, ReviewError, ReviewPending
+from aigov.examine import Walk, ask, examine, outside, stated_confidence
+from aigov.passage import (
+    ANSWER,
+    CALL,
+    DECIDE,
+    DETECT,
+    IDENTIFY,
+    INTENT,
+    JUDGE,
+    OUTCOME,
+    PERMIT,
+    RECEIVE,
+    RESTORE,
+    TRANSFORM,
+    Answered,
+    Call,
+    Ending,
+    Failure,
+    OpenTicket,
+    Passage,
+    Record,
+    Refusal,
+    Release,
+    Released,
+    Request,
+    Snapshot,
+)
+from aigov.plugins import Contribution
+from aigov.policy.decide import Decider
+from aigov.privacy.session import SessionFull
+from aigov.review.desk import Case
+from aigov.review.values import pack
+from aigov.text.parts import Layout, lay_out
+from aigov.text.spans import resolve, splice
+from aigov.text.streams import Stream, gather
+from aigov.types import Decision, Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Verdict
+
+
+def govern(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Ending]:
+    """Take one call along the whole path; yields effects, returns how it ended."""
+    path = _Path(request, snapshot)
+    stop: _Stop | None = None
+    try:
+        return (yield from path.walk())
+    except _Stop as stopped:
+        stop = stopped
+    except Exception:  # noqa: BLE001 - promise 2: a fault of ours is a refusal too, and its text goes nowhere
+        stop = _Stop(refused("guard.fault", "flow", snapshot.digest))
+    return (yield from path.refuse(stop))
+
+
+def preview(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decision]:
+    """The decision that `govern` would come to before the call: steps 0 to 5, nothing recorded or changed."""
+    path = _Path(request, snapshot)
+    try:
+        return (yield from path.preview())
+    except _Stop as stopped:
+        return stopped.decision
+    except Exception:  # noqa: BLE001 - as in `govern`
+        return refused("guard.fault", "flow", snapshot.digest)
+
+
+def refused(code: str, rule: str, digest: str) -> Decision:
+    """A refusal that no guard's ruling stands behind: a fault, or something missing."""
+    return Decision(verdict=Verdict.DENY, reasons=(Reason(code=code, rule=rule),), policy_digest=digest)
+
+
+class _Stop(Exception):
+    """Leave the path: the call ends as this decision says."""
+
+    def __init__(self, decision: Decision, ticket: str = "") -> None:
+        super().__init__()
+        self.decision = decision
+        self.ticket = ticket
+
+
+class _Path:
+    """One call on its way: what each step leaves for the next."""
+
+    def __init__(self, request: Request, snapshot: Snapshot) -> None:
+        self.request = request
+        self.snapshot = snapshot
+        self.passage = Passage(request.call)
+        self.decision = Decision(verdict=Verdict.DENY, policy_digest=snapshot.digest)
+        self.rulings: tuple[Ruling, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
+        self.parts: tuple[Part, ...] = ()
+        self.answer = Decision(verdict=Verdict.ALLOW, policy_digest=snapshot.digest)
+        self.answer_findings: tuple[Finding, ...] = ()
+        self.answer_parts: tuple[Part, ...] = ()
+        self.plain: Mapping[str, Any] = {}
+        self.restored = 0
+        self.edits = 0
+        self.confidence: float | None = None
+        self.timing: dict[str, int] = {}
+        self._clock = snapshot.timer()
+
+    # -- the steps ---------------------------------------------------------------------------------
+
+    def walk(self) -> Walk:
+        """Steps 0 to 13, in order."""
+        layout = self._receive()
+        self._identify()
+        yield from self._permit()
+        yield from self._decide_input(layout)
+        arguments = self._transform(layout)
+        receipt = yield from self._record_intent()
+        answered: Answered = yield Call(self.passage.seal(receipt, arguments))
+        self._lap("provider")
+        if answered.error is not None:
+            return (yield from self._failed(answered))
+        answer = self._receive_answer(answered)
+        yield from self._decide_answer(answer)
+        result, texts = self._restore(answer)
+        yield from self._review_answer(result, texts)
+        if answered.chunks is not None:
+            return (yield from self._release_stream(result))
+        return (yield from self._release_value(result))
+
+    def preview(self) -> Walk:
+        """Steps 0 to 5 alone: the decision that would be taken; nothing is called or recorded."""
+        layout = self._receive()
+        self._identify()
+        yield from self._permit()
+        yield from self._look_at_input(layout)
+        return self.decision
+
+    def _receive(self) -> Layout:
+        """Step 0."""
+        self.passage.take(RECEIVE)
+        layout = self._laid_out(lambda: lay_out(dict(self.request.arguments), self.snapshot.limits))
+        self.parts, self.plain = layout.parts, layout.plain
+        self._lap("receive")
+        return layout
+
+    def _identify(self) -> None:
+        """Step 1: no principal, no call."""
+        self.passage.take(IDENTIFY)
+        if self.request.principal is None:
+            raise self._deny("identity.missing")
+
+    def _permit(self) -> Walk:
+        """Step 2: access and whatever else may refuse before content is looked at. Silence is no."""
+        self.passage.take(PERMIT)
+        question = (self._principal, self.request.action, self.request.resource)
+        self.rulings = yield from self._ask(self.snapshot.guards.permit, question)
+        gate = Decider((), self.snapshot.digest).decide(self._facts("input", (), self.rulings))
+        if not self.rulings:
+            raise self._deny("access.denied")
+        if gate.verdict is Verdict.DENY:
+            raise _Stop(gate)
+        self._lap("permit")
+
+    def _decide_input(self, layout: Layout) -> Walk:
+        """Steps 3 to 5a."""
+        yield from self._look_at_input(layout)
+        if self.decision.verdict is Verdict.DENY:
+            raise _Stop(self.decision)
+        if self._needs_review(self.decision):
+            as_given = layout.rebuild([part.text for part in self.parts])
+            yield from self._open_ticket("input", as_given, self.decision, self.parts)
+
+    def _look_at_input(self, layout: Layout) -> Walk:
+        """Steps 3 to 5: normalise, detect, decide."""
+        self.passage.take(DETECT)
+        found = yield from self._examine(layout.parts, "input")
+        self.findings = self._admitted(found, layout.parts)
+        self._lap("detect")
+        self.passage.take(DECIDE)
+        self.decision = yield from self._decide("input", self.findings, layout.parts)
+        self._lap("decide")
+
+    def _transform(self, layout: Layout) -> Mapping[str, Any]:
+        """Step 6: replace the spans of findings, and nothing else."""
+        self.passage.take(TRANSFORM)
+        texts = [part.text for part in layout.parts]
+        edits = (*self.decision.edits, *self.request.session.literals(texts))
+        self.edits = len(edits)
+        replaced = self._replacements(edits, texts, "input")
+        done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
+        arguments: Mapping[str, Any] = self._laid_out(lambda: layout.rebuild(done))
+        self._lap("transform")
+        return arguments
+
+    def _record_intent(self) -> Walk:
+        """Step 7: without this receipt there is no call."""
+        self.passage.take(INTENT)
+        receipt = yield Record(self._intent(records.CallIntent))
+        self._lap("intent")
+        if receipt is None:
+            raise self._deny("audit.unavailable")
+        return receipt
+
+    def _receive_answer(self, answered: Answered) -> Layout | Stream:
+        """Step 9, first half: the answer laid out. What cannot be laid out cannot be judged."""
+        self.passage.take(ANSWER)
+        limits = self.snapshot.limits
+        answer: Layout | Stream
+        if answered.chunks is not None:
+            chunks = answered.chunks
+            answer = self._laid_out(lambda: gather(chunks, limits))
+        else:
+            chunks = (answered.value,)
+            answer = self._laid_out(lambda: lay_out(answered.value, limits))
+        self.answer_parts = answer.parts
+        self.confidence = stated_confidence(chunks)
+        return answer
+
+    def _decide_answer(self, answer: Layout | Stream) -> Walk:
+        """Steps 9 and 10: our own tokens are left out of detection, everything else is judged."""
+        own = {part.path: self.request.session.tokens_in(part.text) for part in answer.parts}
+        found = yield from self._examine(answer.parts, "output")
+        found = tuple(piece for finding in found for piece in outside(finding, own.get(finding.path, [])))
+        self.answer_findings = self._admitted(found, answer.parts)
+        self._lap("detect_answer")
+        self.passage.take(JUDGE)
+        self.answer = yield from self._decide("output", self.answer_findings, answer.parts)
+        self._lap("decide_answer")
+        if self.answer.verdict is Verdict.DENY:
+            raise _Stop(self.answer)
+
+    def _restore(self, answer: Layout | Stream) -> tuple[Any, tuple[str, ...]]:
+        """Step 11: our tokens become their values; what the answer brought of its own is replaced."""
+        self.passage.take(RESTORE)
+        texts = [part.text for part in answer.parts]
+        replaced = self._replacements(self.answer.edits, texts, "output")
+        for index, text in enumerate(texts):
+            restored = self.request.session.restore_spans(text)
+            self.restored += len(restored)
+            replaced[index] = sorted([*replaced.get(index, []), *restored])
+        done = tuple(splice(text, replaced[index]) for index, text in enumerate(texts))
+        if isinstance(answer, Stream):
+            return answer.rebuild(replaced), done
+        return self._laid_out(lambda: answer.rebuild(done)), done
+
+    def _review_answer(self, result: Any, texts: Sequence[str]) -> Walk:
+        """Step 10's second half: an answer that a person must see first goes to them as it would be released."""
+        if not self._needs_review(self.answer):
+            return
+        parts = tuple(Part(path=part.path, text=text) for part, text in zip(self.answer_parts, texts, strict=True))
+        yield from self._open_ticket("output", result, self.answer, parts)
+
+    def _release_value(self, result: Any) -> Walk:
+        """Steps 12 and 13 for a plain answer."""
+        self.passage.take(OUTCOME)
+        receipt = yield Record(
+            self._outcome("released", released_chars=account.size(self.answer_parts).chars, released_chunks=1)
+        )
+        if receipt is None:
+            raise self._deny("audit.unavailable")
+        self.passage.open_gate(receipt)
+        return Released(result)
+
+    def _release_stream(self, chunks: Sequence[Any]) -> Walk:
+        """Steps 12 and 13 for a stream: opened durably, released, closed by an outcome that says how much."""
+        self.passage.take(OUTCOME)
+        receipt = yield Record(self._opened(len(chunks)))
+        if receipt is None:
+            raise self._deny("audit.unavailable")
+        self.passage.open_gate(receipt)
+        taken, chars = yield Release(tuple(chunks))
+        how: records.Outcome = "released" if taken == len(chunks) else "abandoned"
+        if (yield Record(self._outcome(how, released_chars=chars, released_chunks=taken))) is None:
+            return Refusal(Denied(self._denied("audit.unavailable")))
+        return Released(None)
+
+    # -- leaving the path --------------------------------------------------------------------------
+
+    def _failed(self, answered: Answered) -> Walk:
+        """The provider raised: record what kind of exception, and let it pass untouched."""
+        error = answered.error
+        assert error is not None
+        how: records.Outcome = "cancelled" if answered.cancelled else "provider.error"
+        yield Record(self._outcome(how, error=records.error_name(error)))
+        return Failure(error)
+
+    def refuse(self, stop: _Stop) -> Walk:
+        """End a call that may not go on: recorded as denied, or its answer as withheld."""
+        answered = self.passage.step >= CALL
+        if answered:
+            self.answer = stop.decision
+            record = self._outcome("review" if stop.ticket else "withheld", ticket=stop.ticket)
+        else:
+            self.decision = stop.decision
+            record = self._intent(records.CallDenied, step=max(self.passage.step, 0), ticket=stop.ticket)
+        receipt = yield Record(record)
+        if receipt is None:
+            return Refusal(Denied(self._denied("audit.unavailable")))
+        kind = ReviewPending if stop.ticket else Denied
+        return Refusal(kind(stop.decision, record=receipt.id, ticket=stop.ticket or None))
+
+    def _open_ticket(self, direction: Direction, content: Any, decision: Decision, parts: Sequence[Part]) -> Walk:
+        """Step 5a: keep the case, record that it waits, and stop here."""
+        case = self._case(direction, content, decision, parts)
+        if case is None:
+            raise self._deny("review.not_resumable")
+        ticket = yield OpenTicket(case)
+        if ticket is None:
+            raise self._deny("review.unavailable")
+        opened = records.ReviewOpened(
+            call=self.request.call, ticket=ticket, direction=direction, reasons=account.reasons(decision.reasons)
+        )
+        if (yield Record(opened)) is None:
+            raise self._deny("audit.unavailable")
+        raise _Stop(decision, ticket)
+
+    def _case(self, direction: Direction, content: Any, decision: Decision, parts: Sequence[Part]) -> Case | None:
+        """What a reviewer is to see, or None where it holds a value that cannot be kept."""
+        try:
+            packed = pack(content)
+        except ReviewError:
+            return None
+        return Case(
+            direction=direction, call=self.request.call, function=self.request.function, action=self.request.action,
+            resource=self.request.resource, requester=self._principal, reasons=decision.reasons,
+            policy_digest=self.snapshot.digest, content=packed, shown=tuple((part.path, part.text) for part in parts),
+        )  # fmt: skip
+
+    # -- deciding ----------------------------------------------------------------------------------
+
+    def _decide(self, direction: Direction, findings: tuple[Finding, ...], parts: Sequence[Part]) -> Walk:
+        """Step 5 or 10: plugins are asked first, so that the decision itself is pure."""
+        index = {part.path: number for number, part in enumerate(parts)}
+        facts = self._facts(direction, findings, self.rulings, index)
+        outside = tuple(judge for judge in self.snapshot.guards.judge if not judge.trusted)
+        asked = yield from self._ask(outside, (facts,))
+        facts = msgspec.structs.replace(facts, rulings=self.rulings + asked)
+        return self.snapshot.decider.decide(facts)
+
+    def _facts(
+        self,
+        direction: Direction,
+        findings: tuple[Finding, ...],
+        rulings: tuple[Ruling, ...],
+        index: Mapping[str, int] | None = None,
+    ) -> Facts:
+        return Facts(
+            direction=direction, action=self.request.action, resource=self.request.resource,
+            principal=self._principal, args=self.plain, findings=findings, parts=index or {}, rulings=rulings,
+            confidence=self.confidence if direction == "output" else None, now_us=self.snapshot.now_us(),
+        )  # fmt: skip
+
+    def _ask(self, contributions: Sequence[Contribution], question: tuple[Any, ...]) -> Walk:
+        """Every contribution's answer to one question; the first fault stops the call."""
+        answers = yield from self._guarded(ask(contributions, [question]))
+        return tuple(ruling for (rulings,) in answers for ruling in rulings)
+
+    def _examine(self, parts: Sequence[Part], direction: Direction) -> Walk:
+        """Steps 3 and 4 or 9: all findings; a guard that broke ends the call."""
+        return (yield from self._guarded(examine(self.snapshot, parts, direction)))
+
+    def _guarded(self, asking: Walk) -> Walk:
+        """Let guards be asked; the first fault stops the call, under the guard's name."""
+        try:
+            return (yield from asking)
+        except GuardFault as broken:
+            fault = broken
+        raise self._deny(fault.code, fault.guard)
+
+    def _needs_review(self, decision: Decision) -> bool:
+        """Whether a person is still to be asked: any reason that nobody has approved."""
+        asked = {(reason.code, reason.rule) for reason in decision.reasons}
+        return decision.verdict is Verdict.REVIEW and not asked <= self.request.approved
+
+    def _admitted(self, found: Iterable[Finding], parts: Sequence[Part]) -> tuple[Finding, ...]:
+        texts = {part.path: part.text for part in parts}
+        return tuple(f for f in found if f.kind != "pii" or self.snapshot.admit(f, texts[f.path]))
+
+    def _replacements(
+        self, edits: Iterable[Edit], texts: Sequence[str], direction: Direction
+    ) -> dict[int, list[tuple[int, int, str]]]:
+        """The text that goes into each edited span, by part."""
+        out: dict[int, list[tuple[int, int, str]]] = {}
+        for edit in resolve(edits):
+            value = texts[edit.part][edit.start : edit.end]
+            out.setdefault(edit.part, []).append((edit.start, edit.end, self._render(edit, value, direction)))
+        return out
+
+    def _render(self, edit: Edit, value: str, direction: Direction) -> str:
+        """One replacement from the guard that asked for it; a renderer that breaks ends the call."""
+        fault = "guard.fault"
+        try:
+            text = self.snapshot.guards.renderers[edit.guard](edit, value, self.request.session, direction)
+            if type(text) is str:
+                return text
+        except SessionFull:
+            fault = "input.too_many_values"
+        except Exception:  # noqa: BLE001 - a fault of a guard is a refusal, whatever it is
+            fault = "guard.fault"
+        raise self._deny(fault, edit.guard)
+
+    def _laid_out(self, make: Callable[[], Any]) -> Any:
+        code = ""
+        try:
+            return make()
+        except Malformed as malformed:
+            code = malformed.code
+        raise self._deny(code)
+
+    # -- what is said of it ------------------------------------------------------------------------
+
+    @property
+    def _principal(self) -> Principal:
+        return self.request.principal or Principal(id="nobody")
+
+    def _deny(self, code: str, rule: str = "") -> _Stop:
+        return _Stop(self._denied(code, rule))
+
+    def _denied(self, code: str, rule: str = "") -> Decision:
+        return refused(code, rule, self.snapshot.digest)
+
+    def _intent(self, kind: type[Any], *, ticket: str = "", **more: Any) -> Any:
+        """The record of step 7, or of the refusal that takes its place."""
+        request = self.request
+        return kind(
+            call=request.call, parent=request.parent or None, session=request.session.ref,
+            actor=account.actor(request.principal, self.snapshot.refer), action=request.action,
+            resource=request.resource, policy=self.snapshot.digest, plugins=self.snapshot.guards.digest,
+            edits=self.edits, ticket=ticket or request.ticket or None, timing_us=dict(self.timing),
+            **account.judged(self.decision, self.findings, self.parts), **more,
+        )  # fmt: skip
+
+    def _outcome(self, how: records.Outcome, *, ticket: str = "", **more: Any) -> records.CallOutcome:
+        """The record of step 12, however the call ended."""
+        return records.CallOutcome(
+            call=self.request.call, outcome=how, restored=self.restored, edits=len(self.answer.edits),
+            confidence_ppm=account.ppm(self.confidence), ticket=ticket or self.request.ticket or None,
+            timing_us=dict(self.timing), **account.judged(self.answer, self.answer_findings, self.answer_parts),
+            **more,
+        )  # fmt: skip
+
+    def _opened(self, chunks: int) -> records.StreamOpened:
+        """The record that goes before a stream's first release."""
+        return records.StreamOpened(
+            call=self.request.call, verdict=self.answer.verdict.name.lower(),  # type: ignore[arg-type]
+            reasons=account.reasons(self.answer.reasons), size=account.size(self.answer_parts), chunks=chunks,
+        )  # fmt: skip
+
+    def _lap(self, name: str) -> None:
+        """Note the microseconds since the last lap under `name`."""
+        now = self.snapshot.timer()
+        self.timing[name] = max(0, now - self._clock) // 1000
+        self._clock = now

@@ -1,0 +1,188 @@
+"""What a path yields, how it ends, and the order that its steps keep.
+
+Invariants:
+* `Passage` refuses every step out of order; a step that was taken cannot be taken again.
+* A provider can only be handed a `Sealed` call, and only the receipt of the call's own intent makes one.
+* An answer leaves only after the receipt of its outcome, a stream after that of `stream.opened`.
+* What holds content shows none of it in its repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from aigov.audit.log import Receipt
+from aigov.errors import OutOfOrder, Refused
+from aigov.plugins import Contribution, Guards
+from aigov.policy.decide import Decider
+from aigov.privacy.session import Session
+from aigov.review.desk import Case
+from aigov.text.parts import Limits
+from aigov.types import Finding, Principal
+
+RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL = 0, 1, 2, 4, 5, 6, 7, 8
+ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE = 9, 10, 11, 12, 13
+ORDER = (RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL, ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE)
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides, compiled from one policy; swapped whole, never changed.
+
+    `admit(finding, text)`: whether a personal finding counts (score, allow list). `refer(id)`: the keyed
+    pseudonym of a principal. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
+    """
+
+    layer: str
+    digest: str
+    guards: Guards
+    decider: Decider
+    limits: Limits
+    admit: Callable[[Finding, str], bool]
+    refer: Callable[[str], str]
+    now_us: Callable[[], int]
+    timer: Callable[[], int]
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.digest[:12]})"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as the caller made it. `approved` holds the (code, rule) pairs that a person let pass."""
+
+    call: str
+    action: str
+    resource: str
+    principal: Principal | None
+    arguments: Mapping[str, Any]
+    session: Session
+    stream: bool = False
+    function: str = ""
+    parent: str = ""
+    approved: frozenset[tuple[str, str]] = frozenset()
+    ticket: str = ""
+
+    def __repr__(self) -> str:
+        return f"Request({self.call})"
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Effect: put questions to plugins, under their limits. Answered with a list, one entry a question."""
+
+    questions: tuple[tuple[Contribution, tuple[Any, ...]], ...]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Effect: make a record durable. Answered with its receipt, or None where the log did not take it."""
+
+    record: Any
+
+
+class OpenTicket(msgspec.Struct, frozen=True):
+    """Effect: keep a case for a reviewer. Answered with the ticket, or None where it could not be kept."""
+
+    case: Case
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Effect: hand the sealed call to the provider. Answered with `Answered`."""
+
+    sealed: Sealed
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Effect: hand chunks to a stream's consumer. Answered with how many were taken and whether all."""
+
+    chunks: tuple[Any, ...]
+
+
+Effect = Ask | Record | OpenTicket | Call | Release
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What a provider did: returned a value, streamed `chunks`, or raised `error`."""
+
+    value: Any = None
+    chunks: tuple[Any, ...] | None = None
+    error: BaseException | None = None
+    cancelled: bool = False
+
+
+class Released(msgspec.Struct, frozen=True):
+    """An ending: the answer may go to the caller. For a stream it has gone already."""
+
+    value: Any
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An ending: refused, withheld or waiting for a person. `error` is what the caller gets."""
+
+    error: Refused
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An ending: the provider's own exception, to be raised untouched."""
+
+    error: BaseException
+
+
+Ending = Released | Refusal | Failure
+
+
+class Passage:
+    """Lets a call take the steps in their order, each once, and no other way.
+
+    `seal` is the only way to a `Sealed` call, and wants the receipt of this call's intent; `open_gate`
+    is the only way to the release, and wants the receipt of its outcome (a stream: of its opening).
+    """
+
+    __slots__ = ("_at", "call")
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self._at = -1
+
+    @property
+    def step(self) -> int:
+        """The number of the step taken last; -1 before the first."""
+        return ORDER[self._at] if self._at >= 0 else -1
+
+    def take(self, step: int) -> None:
+        """Enter `step`. Raises OutOfOrder unless it is the very next one."""
+        if self._at + 1 >= len(ORDER) or ORDER[self._at + 1] != step:
+            raise OutOfOrder(f"step {step} after step {self.step}")
+        self._at += 1
+
+    def seal(self, receipt: Receipt, arguments: Mapping[str, Any]) -> Sealed:
+        """The sealed call of step 8. Raises OutOfOrder without the receipt of this call's intent."""
+        self._demand(receipt, {"call.intent"})
+        self.take(CALL)
+        return Sealed(_WAX, arguments)
+
+    def open_gate(self, receipt: Receipt) -> None:
+        """Enter step 13. Raises OutOfOrder without the receipt of this call's outcome or opened stream."""
+        self._demand(receipt, {"call.outcome", "stream.opened"})
+        self.take(RELEASE)
+
+    def _demand(self, receipt: Receipt, kinds: set[str]) -> None:
+        if not isinstance(receipt, Receipt) or receipt.kind not in kinds or receipt.call != self.call:
+            raise OutOfOrder(f"no receipt for {' or '.join(sorted(kinds))}")
+
+
+_WAX = object()
+
+
+class Sealed:
+    """A call that has a durable intent: the only thing that a provider can be handed."""
+
+    __slots__ = ("arguments",)
+
+    def __init__(self, wax: object, arguments: Mapping[str, Any]) -> None:
+        if wax is not _WAX:
+            raise OutOfOrder("a call is sealed by `Passage.seal` alone")
+        self.arguments = arguments
+
+    def __repr__(self) -> str:
+        return "Sealed()"
