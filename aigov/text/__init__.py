@@ -1,0 +1,1 @@
+"""Text as every guard sees it: parts, normal form, spans and streams."""
