@@ -1,0 +1,84 @@
+"""From a principal to the questions that a model is asked.
+
+Invariants:
+* Text that could mean something else to a file, a log or a reader (control and invisible characters,
+  no text at all, more than fits a name) is never asked with; it is a refusal with its own code.
+* A principal cannot become a role by being called like one: an id that is a role's name is refused.
+* The roles that an application asserts count only where the policy trusts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aigov.access.settings import ACTION, ATTRIBUTE, RESOURCE, SUBJECT, TENANT
+from aigov.types import Attribute, Principal
+
+MALFORMED = "access.malformed"
+AMBIGUOUS = "access.ambiguous_id"
+ATTRIBUTE_MISSING = "access.attribute_missing"
+CHAIN_TOO_LONG = "access.chain_too_long"
+MAX_CHARS = 1024
+MAX_ROLES = 256
+MAX_CHAIN = 8
+Request = tuple[Attribute, ...]
+
+
+class Unaskable(Exception):
+    """A question that is refused before any rule is looked at; `code` is the reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def chain(principal: Principal) -> tuple[Principal, ...]:
+    """The principal, whom it acts for, and so on. Raises Unaskable where that does not end."""
+    found = [principal]
+    while found[-1].on_behalf_of is not None:
+        if len(found) == MAX_CHAIN:
+            raise Unaskable(CHAIN_TOO_LONG)
+        found.append(found[-1].on_behalf_of)
+    return tuple(found)
+
+
+def requests(
+    principal: Principal,
+    action: str,
+    resource: str,
+    *,
+    fields: Sequence[str],
+    roles: frozenset[str],
+    trust_roles: bool,
+) -> Iterator[Request]:
+    """One request a subject, values in the order of `fields`. Raises Unaskable before the first.
+
+    `roles`: the names that are roles in the policy, so that nobody may have them as an id.
+    """
+    asserted = principal.roles if trust_roles else ()
+    if len(asserted) > MAX_ROLES or not all(map(_is_name, (principal.id, action, resource, *asserted))):
+        raise Unaskable(MALFORMED)
+    if principal.tenant and not _is_name(principal.tenant):
+        raise Unaskable(MALFORMED)
+    if principal.id in roles:
+        raise Unaskable(AMBIGUOUS)
+    values: dict[str, Attribute] = {RESOURCE: resource, ACTION: action, TENANT: principal.tenant}
+    for source in fields:
+        if source.startswith(ATTRIBUTE):
+            values[source] = _attribute(principal, source.removeprefix(ATTRIBUTE))
+    subjects = dict.fromkeys((principal.id, *asserted))
+    return iter([tuple(subject if source == SUBJECT else values[source] for source in fields) for subject in subjects])
+
+
+def _is_name(text: object) -> bool:
+    """Text of 1 to 1024 characters that all print; a lone surrogate does not."""
+    return isinstance(text, str) and 0 < len(text) <= MAX_CHARS and text.isprintable()
+
+
+def _attribute(principal: Principal, name: str) -> Attribute:
+    value = principal.attributes.get(name)
+    if value is None:
+        raise Unaskable(ATTRIBUTE_MISSING)
+    if not isinstance(value, str | int | float) or (isinstance(value, str) and value and not _is_name(value)):
+        raise Unaskable(MALFORMED)
+    return value

@@ -1,0 +1,147 @@
+"""The guard of step 2: one ruling on whether a principal may do an action on a resource.
+
+Invariants:
+* There is always a ruling, and only a rule that says so makes it ALLOW.
+* A deny for any subject (the id, a trusted role) wins over an allow for another.
+* Who acts on behalf of somebody gets what both may do, however long the chain.
+* A fault of the engine is DENY `guard.fault`; nothing of the request is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from aigov.access import asking
+from aigov.access.asking import Unaskable
+from aigov.access.engine import Outcome, Pycasbin
+from aigov.access.load import Policy, load, role_names
+from aigov.access.rules import Rule
+from aigov.access.settings import TENANT, AccessSettings
+from aigov.errors import PolicyError
+from aigov.hookspecs import Context, hookimpl
+from aigov.types import Principal, Reason, Ruling, Section, Verdict
+
+ALLOWED = "access.allowed"
+DENIED = "access.denied"
+TENANT_MISSING = "access.tenant_missing"
+ON_BEHALF_DENIED = "access.on_behalf_denied"
+FAULT = "guard.fault"
+REASONS = (
+    ALLOWED, DENIED, TENANT_MISSING, ON_BEHALF_DENIED, asking.MALFORMED, asking.AMBIGUOUS,
+    asking.ATTRIBUTE_MISSING, asking.CHAIN_TOO_LONG,
+)  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """What one principal may: the code, and the rule that decided where there is one."""
+
+    allowed: bool
+    code: str
+    rule: Rule | None = None
+
+
+class Access:
+    """The started guard: one policy, its settings and the engine that decides."""
+
+    def __init__(self, policy: Policy, settings: AccessSettings, layer: str = "") -> None:
+        self.policy = policy
+        self.settings = settings
+        self.layer = layer
+        self._engine = Pycasbin(policy.model, policy.rules)
+        self._roles = role_names(policy, settings)
+
+    def answer(self, principal: Principal, action: str, resource: str) -> Answer:
+        """What the policy says for the principal and everybody it acts for. Never raises."""
+        try:
+            return self._answer(principal, action, resource)
+        except Unaskable as error:
+            return Answer(False, error.code)
+        except Exception:  # noqa: BLE001 - a fault of the engine is a refusal, and its text could hold the request
+            return Answer(False, FAULT)
+
+    @hookimpl
+    def aigov_permit(self, principal: Principal, action: str, resource: str) -> list[Ruling]:
+        """One ruling, ALLOW or DENY, with the file and line of the rule that decided."""
+        found = self.answer(principal, action, resource)
+        rule = f"{self.policy.name}:{found.rule.line}" if found.rule else ""
+        reason = Reason(code=found.code, rule="access" if found.code == FAULT else rule, layer=self.layer)
+        return [Ruling(verdict=Verdict.ALLOW if found.allowed else Verdict.DENY, reason=reason)]
+
+    def _answer(self, principal: Principal, action: str, resource: str) -> Answer:
+        """The first refusal along the chain, or the principal's own permission."""
+        answers = [self._one(each, action, resource) for each in asking.chain(principal)]
+        if answers[0].allowed and not all(found.allowed for found in answers):
+            refused = next(found for found in answers if not found.allowed)
+            return Answer(False, ON_BEHALF_DENIED, refused.rule)
+        return answers[0]
+
+    def _one(self, principal: Principal, action: str, resource: str) -> Answer:
+        """All subjects of one principal: a deny wins, then an allow, else nothing allows it."""
+        asked = asking.requests(
+            principal,
+            action,
+            resource,
+            fields=self.policy.request,
+            roles=self._roles,
+            trust_roles=self.settings.trust_roles,
+        )
+        outcomes = [self._engine.decide(request) for request in asked]
+        for found in outcomes:
+            if not found.allowed and self._forbids(found):
+                return Answer(False, DENIED, found.rule)
+        for found in outcomes:
+            if found.allowed:
+                return Answer(True, ALLOWED, found.rule)
+        nowhere = not principal.tenant and TENANT in self.policy.request
+        return Answer(False, TENANT_MISSING if nowhere else DENIED)
+
+    def _forbids(self, found: Outcome) -> bool:
+        """Whether a rule says no, rather than none saying yes."""
+        return found.rule is not None and self.policy.effect_of(found.rule) == "deny"
+
+
+class AccessPlugin:
+    """The factory that the governor registers."""
+
+    @hookimpl
+    def aigov_settings(self) -> type[msgspec.Struct]:
+        """`access`: see AccessSettings."""
+        return AccessSettings
+
+    @hookimpl
+    def aigov_reasons(self) -> Iterable[str]:
+        """Every code that a ruling of this guard may carry, `guard.fault` aside."""
+        return REASONS
+
+    @hookimpl
+    def aigov_start(self, settings: Section, context: Context) -> Access:
+        """Read and check the files, build the engine. Raises PolicyError with every problem."""
+        policy = load(context.folder, settings.value)
+        started = _started(policy, settings)
+        if started is None:
+            raise PolicyError(
+                settings.problem("model", what="Casbin cannot take this model", fix="simplify its matcher")
+            )
+        return started
+
+
+def _started(policy: Policy, settings: Section) -> Access | None:
+    """The guard, or None where Casbin itself refuses what passed every check here."""
+    try:
+        return Access(policy, settings.value, settings.layer)
+    except ImportError:
+        raise
+    except Exception:  # noqa: BLE001 - Casbin raises bare exceptions; the refusal is raised outside of the handler
+        return None
+
+
+def read(folder: Path, settings: AccessSettings) -> Access:
+    """The guard over the files of a policy folder, for commands and tests. Raises PolicyError."""
+    return Access(load(folder, settings), settings)
+
+
+plugin = AccessPlugin()

@@ -1,0 +1,287 @@
+"""Casbin files to a checked policy: what could open by accident is refused here, with its place.
+
+Refused, a step before any engine: an effect that allows when nothing matched; a deny that the effect
+does not look at; an effect of a rule that Casbin does not know; a matcher that never looks at who
+asks, or that takes its pattern from the request; unknown names; a role cycle; a role path longer than
+Casbin follows; a priority that is no number.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from aigov.access import matcher
+from aigov.access import model as models
+from aigov.access import rules as lines
+from aigov.access.model import Definition, Model
+from aigov.access.rules import Rule
+from aigov.access.settings import ACTION, ATTRIBUTE, RESOURCE, SOURCES, SUBJECT, TENANT, AccessSettings
+from aigov.access.sources import MAX_MODEL_BYTES, MAX_POLICY_BYTES, Text, read
+from aigov.errors import Location, PolicyError, Problem
+
+ALLOW_OVERRIDE = "some(where (p_eft == allow))"
+DENY_OVERRIDE = "some(where (p_eft == allow)) && !some(where (p_eft == deny))"
+PRIORITY = "priority(p_eft) || deny"
+SUBJECT_PRIORITY = "subjectPriority(p_eft) || deny"
+OPEN = "!some(where (p_eft == deny))"
+EFFECTS = (ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, SUBJECT_PRIORITY)
+MAX_HOPS = 9
+Links = Mapping[str, tuple[str, ...]]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A model and its rules, checked. `request`: the source of each request field, in the model's order."""
+
+    model: Model
+    rules: tuple[Rule, ...]
+    file: str
+    name: str
+    request: tuple[str, ...]
+
+    @property
+    def effect(self) -> str:
+        """How the effects of the rules that match become one answer: one of EFFECTS."""
+        return matcher.names(self.model.definitions["e"].value)
+
+    @property
+    def field_of(self) -> dict[str, str]:
+        """The matcher's name of each request field to its source: `r_sub` to `sub`."""
+        return dict(zip((f"r_{name}" for name in self.model.definitions["r"].fields), self.request, strict=True))
+
+    def effect_of(self, rule: Rule) -> str:
+        """`allow` or `deny`: the rule's own field `eft`, or allow where it has none."""
+        fields = self.model.definitions[rule.ptype].fields
+        return rule.fields[fields.index("eft")] if "eft" in fields else "allow"
+
+    def where(self, rule: Rule) -> Location:
+        """The place of a rule."""
+        return Location(self.file, rule.line, 1)
+
+
+def load(folder: Path, settings: AccessSettings) -> Policy:
+    """The policy that the settings name. Raises PolicyError with every problem found."""
+    model = models.parse(read(folder, settings.model, MAX_MODEL_BYTES))
+    problems = list(_model_problems(model, settings.request))
+    text = read(folder, settings.policy, MAX_POLICY_BYTES)
+    try:
+        rules = lines.parse(text, model)
+    except PolicyError as error:
+        problems.extend(error.problems)
+        rules = ()
+    if rules and not problems:
+        problems.extend(_rule_problems(model, rules, text, settings.request))
+    if problems:
+        raise PolicyError(problems[: lines.MAX_PROBLEMS])
+    return Policy(model, rules, text.file, text.name, settings.request)
+
+
+def links(rules: Sequence[Rule], key: str = "g") -> dict[str, dict[str, tuple[str, ...]]]:
+    """The role graph of one `g`, by tenant ("" where it has none): name to the roles above it in rights."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for rule in rules:
+        if rule.ptype == key:
+            found[rule.fields[2] if len(rule.fields) > 2 else ""][rule.fields[0]].append(rule.fields[1])
+    return {domain: {name: tuple(above) for name, above in graph.items()} for domain, graph in found.items()}
+
+
+def role_names(policy: Policy, settings: AccessSettings) -> frozenset[str]:
+    """Every name that is a role of who asks: second in a `g` line, or listed in `access.roles`."""
+    return frozenset(settings.roles) | {rule.fields[1] for rule in policy.rules if rule.ptype in subject_graphs(policy)}
+
+
+def subject_graphs(policy: Policy) -> frozenset[str]:
+    """The `g` definitions that the matcher applies to who asks."""
+    subject = _subjects(policy.model.definitions["r"], policy.request)
+    nodes = [node for found in policy.model.section("m") for node in ast.walk(matcher.tree(found.value))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and node.args]
+    asked = [call.func for call in calls if matcher.referenced(call.args[0]) & subject]
+    graphs = {definition.key for definition in policy.model.section("g")}
+    return frozenset(func.id for func in asked if isinstance(func, ast.Name) and func.id in graphs)
+
+
+def _model_problems(model: Model, request: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with the model by itself."""
+    found = model.definitions
+    yield from _request_problems(found["r"], request)
+    yield from _effect_problems(found["e"], found["p"])
+    for key in (key for key in found if key[0] == "m"):
+        suffix = key[1:]
+        fields = found.get("r" + suffix, found["r"]), found.get("p" + suffix, found["p"])
+        yield from _matcher_problems(found[key], fields, model, request if not suffix else ())
+
+
+def _request_problems(definition: Definition, request: Sequence[str]) -> Iterator[Problem]:
+    unknown = [source for source in request if source not in SOURCES and not _attribute(source)]
+    if unknown:
+        fix = f"use {', '.join(SOURCES)} or {ATTRIBUTE}NAME"
+        yield Problem(definition.where, f"`access.request` has `{unknown[0]}`, which is nothing to ask with", fix)
+    if len(request) != len(definition.fields):
+        what = f"`r` has {len(definition.fields)} fields, `access.request` has {len(request)}"
+        yield Problem(definition.where, what, "name the source of each field, in order")
+    for source in (SUBJECT, RESOURCE, ACTION, TENANT):
+        if list(request).count(source) > 1:
+            yield Problem(definition.where, f"`access.request` has `{source}` twice", "ask with each value once")
+    if SUBJECT not in request:
+        yield Problem(definition.where, "`access.request` never asks who", f"add `{SUBJECT}`")
+
+
+def _attribute(source: str) -> bool:
+    return source.startswith(ATTRIBUTE) and source.removeprefix(ATTRIBUTE).isidentifier()
+
+
+def _effect_problems(effect: Definition, policy: Definition) -> Iterator[Problem]:
+    value = matcher.names(effect.value)
+    if value == OPEN:
+        fix = f"write `e = {DENY_OVERRIDE.replace('p_', 'p.')}`"
+        yield Problem(effect.where, "this effect allows whatever no rule forbids", fix)
+    elif value not in EFFECTS:
+        shown = " or ".join(f"`{known.replace('p_', 'p.')}`" for known in EFFECTS)
+        yield Problem(effect.where, "no effect that Casbin takes", f"write {shown}")
+    elif value != ALLOW_OVERRIDE and "eft" not in policy.fields:
+        yield Problem(policy.where, "the effect looks at `p.eft`, which `p` does not have", "add the field `eft`")
+
+
+def _matcher_problems(
+    definition: Definition, fields: tuple[Definition, Definition], model: Model, request: Sequence[str]
+) -> Iterator[Problem]:
+    """What is wrong with a matcher's text, before any rule is looked at."""
+    try:
+        tree = matcher.tree(definition.value)
+    except matcher.Unreadable as error:
+        yield Problem(definition.where, str(error), "write it as `g(r.sub, p.sub) && r.obj == p.obj`")
+        return
+    known = {f"{at.key}_{name}" for at in fields for name in at.fields}
+    known |= matcher.FUNCTIONS | {"eval"} | {found.key for found in model.section("g")}
+    for name in sorted(matcher.referenced(tree) - known):
+        yield Problem(definition.where, f"unknown name `{name}`", "use fields of `r` and `p`, and Casbin's functions")
+    yield from _pattern_problems(definition, tree)
+    subject = _subjects(fields[0], request)
+    if subject and "eval" not in matcher.referenced(tree) and not subject & matcher.referenced(tree):
+        yield Problem(definition.where, "the matcher never looks at who asks", f"compare `{min(subject)}`")
+
+
+def _subjects(definition: Definition, request: Sequence[str]) -> set[str]:
+    """The matcher's names of the fields that hold who asks."""
+    if len(request) != len(definition.fields):
+        return set()
+    pairs = zip(definition.fields, request, strict=True)
+    return {f"{definition.key}_{name}" for name, source in pairs if source == SUBJECT}
+
+
+def _pattern_problems(definition: Definition, tree: ast.expr) -> Iterator[Problem]:
+    """A pattern that the request brings is a skeleton key: whoever asks for `*` would get everything."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+            name = call.func.id
+            if name in matcher.PATTERN_FUNCTIONS and len(call.args) != 2:
+                yield Problem(definition.where, f"`{name}` takes two arguments", f"write `{name}(r.obj, p.obj)`")
+            elif name in matcher.PATTERN_FUNCTIONS and any(
+                found.startswith("r") for found in matcher.referenced(call.args[1])
+            ):
+                yield Problem(
+                    definition.where, f"`{name}` takes its pattern from the request", f"write `{name}(r.obj, p.obj)`"
+                )
+
+
+def _rule_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with rules that are well formed."""
+    yield from _eft_problems(model, rules, text)
+    yield from _priority_problems(model, rules, text)
+    for definition in model.section("g"):
+        yield from _cycle_problems([rule for rule in rules if rule.ptype == definition.key], text)
+    yield from _evaluated_problems(model, rules, text, request)
+
+
+def _eft_problems(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
+    ignored = matcher.names(model.definitions["e"].value) == ALLOW_OVERRIDE
+    index = {found.key: found.fields.index("eft") for found in model.section("p") if "eft" in found.fields}
+    for rule in rules:
+        value = rule.fields[index[rule.ptype]] if rule.ptype in index else "allow"
+        if value not in ("allow", "deny"):
+            yield text.problem(rule.line, 1, f"the effect `{value[:40]}` means nothing", "write `allow` or `deny`")
+        elif value == "deny" and ignored:
+            fix = f"set `e = {DENY_OVERRIDE.replace('p_', 'p.')}` in the model"
+            yield text.problem(rule.line, 1, "the model's effect never looks at a deny", fix)
+
+
+def _priority_problems(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
+    index = {found.key: found.fields.index("priority") for found in model.section("p") if "priority" in found.fields}
+    for rule in rules:
+        value = rule.fields[index[rule.ptype]] if rule.ptype in index else "0"
+        if not (value.isascii() and value.isdigit() and len(value) < 10):
+            yield text.problem(rule.line, 1, "the priority is no whole number", "smaller decides first")
+
+
+def _cycle_problems(rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
+    """A cycle, or a path that Casbin would stop following; named at the line that closes it."""
+    for graph in links(rules, rules[0].ptype if rules else "g").values():
+        depth: dict[str, int] = {}
+        for name in graph:
+            closing = _too_deep(name, graph, depth)
+            if closing:
+                line = next(rule.line for rule in rules if rule.fields[:2] == closing[:2])
+                yield text.problem(line, 1, closing[2], "take one of its `g` lines out")
+                break
+
+
+def _too_deep(start: str, graph: Links, depth: dict[str, int]) -> tuple[str, str, str] | None:
+    """The link that closes a cycle or makes a path too long, or None. Iterative: a hostile file is deep."""
+    open_names: set[str] = set()
+    work: list[tuple[str, bool]] = [(start, False)]
+    while work:
+        name, done = work.pop()
+        if done:
+            open_names.discard(name)
+            depth[name] = max((depth[above] + 1 for above in graph.get(name, ())), default=0)
+            if depth[name] > MAX_HOPS:
+                above = max(graph[name], key=lambda each: depth[each])
+                return name, above, f"a role path is longer than the {MAX_HOPS} steps that Casbin follows"
+            continue
+        if name in depth:
+            continue
+        open_names.add(name)
+        work.append((name, True))
+        for above in graph.get(name, ()):
+            if above in open_names:
+                return name, above, f"the role `{above[:40]}` is its own ancestor"
+            work.append((above, False))
+    return None
+
+
+def _evaluated_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:
+    """An `eval(p.rule)` whose text is no expression, takes a pattern from the request or forgets who asks."""
+    definition = model.definitions["m"]
+    asked = matcher.evaluated(definition.value)
+    policy = model.definitions["p"]
+    if not asked:
+        return
+    subject = _subjects(model.definitions["r"], request)
+    seen: set[tuple[str, ...]] = set()
+    for rule in rules:
+        if rule.ptype != "p":
+            continue
+        values = dict(zip((f"p_{name}" for name in policy.fields), rule.fields, strict=True))
+        texts = tuple(values.get(name.strip(), "") for name in asked)
+        if texts in seen:
+            continue
+        seen.add(texts)
+        yield from _evaluated_problem(definition, texts, subject, text.at(rule.line))
+
+
+def _evaluated_problem(
+    definition: Definition, texts: tuple[str, ...], subject: set[str], where: Location
+) -> Iterator[Problem]:
+    try:
+        tree = matcher.tree(definition.value, texts)
+    except matcher.Unreadable as error:
+        yield Problem(where, f"the condition of this rule is {error}", "write it as `r.clearance >= 3`")
+        return
+    for problem in _pattern_problems(definition, tree):
+        yield problem._replace(where=where)
+    if not subject & matcher.referenced(tree):
+        yield Problem(where, "neither the matcher nor this rule looks at who asks", f"compare `{min(subject)}`")

@@ -1,0 +1,60 @@
+"""A policy folder to write Casbin files into, and the guard over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aigov.access.guard import Access, read
+from aigov.access.settings import AccessSettings
+
+TENANTS = """\
+[request_definition]
+r = sub, dom, obj, act
+
+[policy_definition]
+p = sub, dom, obj, act, eft
+
+[role_definition]
+g = _, _, _
+
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+
+[matchers]
+m = g(r.sub, p.sub, r.dom) && r.dom == p.dom && keyMatch(r.obj, p.obj) && r.act == p.act
+"""
+
+Build = Callable[..., Access]
+
+
+@pytest.fixture
+def tenants() -> str:
+    """A model with tenants, a hierarchy, key patterns and denies."""
+    return TENANTS
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a model and a policy; returns the policy folder."""
+
+    def write(policy: str, model: str = TENANTS) -> Path:
+        (tmp_path / "access").mkdir(exist_ok=True)
+        (tmp_path / "access" / "model.conf").write_text(model, encoding="utf-8")
+        (tmp_path / "access" / "policy.csv").write_text(policy, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def build(write: Callable[[str, str], Path]) -> Build:
+    """The guard over a policy and a model."""
+
+    def build(policy: str, model: str = TENANTS, **settings: Any) -> Access:
+        return read(write(policy, model), AccessSettings(**settings))
+
+    return build
