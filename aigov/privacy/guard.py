@@ -1,0 +1,141 @@
+"""The privacy guard: what is personal in a text, and what the policy does about it.
+
+Invariants:
+* A finding is judged by its type alone; whether it counts at all (score, allow list) is `admit`.
+* Edits are made for every finding that counts; overlaps are resolved once, for all guards, elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from aigov.hookspecs import Context, Renderer, hookimpl
+from aigov.privacy.engine import KIND, Engine, Unfit, entities, load
+from aigov.privacy.operators import Operators
+from aigov.privacy.patterns import TIMEOUT
+from aigov.privacy.session import Session
+from aigov.privacy.settings import Settings, check, word
+from aigov.privacy.tokens import LITERAL
+from aigov.types import Direction, Edit, Facts, Finding, Part, Reason, Ruling, Section, Verdict
+
+TRANSFORMED, REVIEW, DENIED = "pii.transformed", "pii.review", "pii.denied"
+NAME = "privacy"
+
+
+class PrivacyPlugin:
+    """Starts a privacy guard for each policy that is loaded."""
+
+    @hookimpl
+    def aigov_settings(self) -> type[msgspec.Struct]:
+        """The policy key `privacy`."""
+        return Settings
+
+    @hookimpl
+    def aigov_start(self, settings: Section, context: Context) -> PrivacyGuard:
+        """Load the recognisers and compile the policy's own. Raises PolicyError.
+
+        Takes about two seconds the first time in a process, most of it the import of Presidio and spaCy.
+        """
+        loaded = _loaded(settings, context)
+        check(settings, entities(loaded), context.entities)
+        return PrivacyGuard(settings, context, Engine.build(loaded, settings.value.custom))
+
+
+class PrivacyGuard:
+    """Personal data under one policy.
+
+    `detect`, `admit` and `session` are for the path of a call; the hooks are the same as any plugin's.
+    """
+
+    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings")
+
+    def __init__(self, settings: Section, context: Context, engine: Engine) -> None:
+        self._settings: Settings = settings.value
+        self._layer = settings.layer
+        self._engine = engine
+        self._allowed = frozenset(term.casefold() for term in self._settings.allow)
+        self._key = context.key("tokens")
+        self._operators = Operators(self._settings, context.key("hash"))
+
+    @hookimpl
+    def aigov_reasons(self) -> Iterable[str]:
+        """The codes on docs/privacy.md."""
+        return (TRANSFORMED, REVIEW, DENIED, TIMEOUT)
+
+    @hookimpl
+    def aigov_entities(self) -> Iterable[str]:
+        """Every type that findings may carry, and that of tokens standing in a text."""
+        return sorted(self._engine.entities | {LITERAL})
+
+    @hookimpl
+    def aigov_renderer(self) -> Renderer:
+        """Makes what takes the place of a value."""
+        return self._operators
+
+    @hookimpl
+    def aigov_detect(self, part: Part, direction: Direction) -> Iterable[Finding]:
+        """Every finding of every recogniser, before `min_score` and the allow list. Raises GuardFault."""
+        del direction
+        return self._engine.findings(part.text, part.path)
+
+    @hookimpl
+    def aigov_judge(self, facts: Facts) -> Iterable[Ruling]:
+        """One ruling for each entity type among the findings, by the policy's action for it."""
+        found: dict[str, list[Finding]] = {}
+        for finding in facts.findings:
+            if finding.kind == KIND:
+                found.setdefault(finding.type, []).append(finding)
+        rulings = (self._ruling(entity, findings, facts) for entity, findings in found.items())
+        return tuple(ruling for ruling in rulings if ruling is not None)
+
+    def admit(self, finding: Finding, text: str) -> bool:
+        """Whether a finding counts: sure enough, and not a value that the policy allows, whatever its case.
+
+        `text` is what the offsets of the finding count in. Findings that are not personal data always count.
+        """
+        if finding.kind != KIND:
+            return True
+        return finding.score >= self._settings.min_score and not self._is_allowed(text[finding.start : finding.end])
+
+    def session(self, id: str | None = None) -> Session:
+        """A new, empty session; two of the same id share their `ref` and nothing else."""
+        return Session(id, self._key)
+
+    def _is_allowed(self, value: str) -> bool:
+        return bool(self._allowed) and value.casefold() in self._allowed
+
+    def _ruling(self, entity: str, findings: list[Finding], facts: Facts) -> Ruling | None:
+        action = word(self._settings.action(entity))
+        if action == "allow":
+            return None
+        if action in ("review", "deny"):
+            verdict, code = (Verdict.REVIEW, REVIEW) if action == "review" else (Verdict.DENY, DENIED)
+            return Ruling(verdict=verdict, reason=self._reason(code, entity))
+        edits = tuple(
+            Edit(part=facts.parts[one.path], start=one.start, end=one.end, type=entity, action=action, guard=NAME,
+                 score=one.score)
+            for one in findings
+        )  # fmt: skip
+        return Ruling(verdict=Verdict.TRANSFORM, reason=self._reason(TRANSFORMED, entity), edits=edits)
+
+    def _reason(self, code: str, entity: str) -> Reason:
+        return Reason(code=code, rule=entity, layer=self._layer)
+
+    def __repr__(self) -> str:
+        return f"PrivacyGuard({self._engine!r})"
+
+
+plugin = PrivacyPlugin()
+
+
+def _loaded(settings: Section, context: Context) -> list[Any]:
+    """The recognisers, or the policy error that says which of them cannot be run."""
+    why = ""
+    try:
+        return load(context.recognizers)
+    except Unfit as unfit:
+        why = str(unfit)
+    raise settings.error(what=why, fix="remove the plugin that brings it, or have it mended")

@@ -1,0 +1,146 @@
+"""Expressions that cannot hold a call up: linear ones for the policy, timed ones for everybody else.
+
+Invariants:
+* A policy's pattern runs in RE2, in time linear in the text; what RE2 lacks is refused, by name.
+* A recogniser's pattern runs under the deadline of its text. Past it the text is refused: Presidio's own
+  time limit logs a warning and goes on without the pattern, which would let the value pass.
+* While a text is analysed, nothing that Presidio logs leaves this thread: it logs values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from aigov.errors import GuardFault
+
+TIMEOUT = "pii.timeout"
+# Presidio takes 4 µs a character on text full of findings; this leaves room for 25 busy threads on one core.
+BASE_SECONDS = 3.0
+SECONDS_PER_CHAR = 100e-6
+MOST_SECONDS = 30.0
+
+_deadline: ContextVar[float] = ContextVar("aigov_privacy_deadline")
+_SAMPLES = ("", "a", "1", " ", "a b", "\n", "é", "a\nb", "-")
+_FLAGS = "(?m)"  # with the options below: what Presidio runs every pattern under
+
+
+@contextlib.contextmanager
+def analysing(text: str) -> Iterator[None]:
+    """The time that a text of this length may take, and silence about it."""
+    token = _deadline.set(time.monotonic() + min(BASE_SECONDS + SECONDS_PER_CHAR * len(text), MOST_SECONDS))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def in_analysis() -> bool:
+    """Whether this thread or task is inside `analysing`."""
+    return _deadline.get(None) is not None
+
+
+def seconds_left(otherwise: float) -> float:
+    """Seconds until the deadline of the text at hand, 0 or less past it; `otherwise` outside an analysis."""
+    deadline = _deadline.get(None)
+    return otherwise if deadline is None else deadline - time.monotonic()
+
+
+class Silence(logging.Filter):
+    """Drops what Presidio logs during an analysis of ours; an application's own use of it logs as before.
+
+    Its IBAN recogniser logs a value that it cannot check, at ERROR; its context enhancer logs words.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False inside an analysis."""
+        return not in_analysis()
+
+
+class Timed:
+    """A compiled `regex` pattern as Presidio asks it, under the deadline of the text at hand."""
+
+    __slots__ = ("_compiled",)
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
+        """Every match. Raises GuardFault `pii.timeout` where the deadline comes first."""
+        left = seconds_left(timeout or MOST_SECONDS)
+        try:
+            if left > 0:
+                yield from self._compiled.finditer(text, timeout=left)
+                return
+        except TimeoutError:
+            pass
+        raise GuardFault("privacy", TIMEOUT)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._compiled, name)
+
+
+class Linear:
+    """A compiled RE2 pattern in the shape in which Presidio asks for matches."""
+
+    __slots__ = ("_compiled",)
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
+        """Every match, in linear time; there is nothing to time out."""
+        del timeout
+        yield from self._compiled.finditer(text)
+
+    @property
+    def matches_nothing(self) -> bool:
+        """Whether some text has a match of no characters, as `x*` and `\\b` have."""
+        return any(match.start() == match.end() for text in _SAMPLES for match in self.finditer(text))
+
+
+def compile_linear(expression: str) -> Linear | str:
+    """The expression compiled for RE2, ignoring case, or the name of what it cannot run in linear time."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = False
+    options.dot_nl = True
+    try:
+        return Linear(re2.compile(_FLAGS + expression, options))
+    except re2.error as error:
+        why = error.args[0] if error.args else ""
+    return _construct(expression, why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why))
+
+
+def _construct(expression: str, why: str) -> str:
+    """A refused construct in the words of who wrote it."""
+    if why.startswith("invalid perl operator"):
+        # RE2 stops at `(?` and the next character or two; the expression itself tells the rest.
+        return next((name for sign, name in _OPERATORS if sign in expression), f"`{why.rpartition(': ')[2]}`")
+    if why.startswith("invalid escape sequence"):
+        sign = why.rpartition(": ")[2]
+        return f"a backreference (`{sign}`)" if sign[1:].isdigit() else f"the escape `{sign}`"
+    if why.startswith("bad repetition operator"):
+        return f"a possessive or doubled repetition (`{why.rpartition(': ')[2]}`)"
+    if why.startswith("invalid repetition size"):
+        return f"a repetition of more than 1000 (`{why.rpartition(': ')[2]}`)"
+    return why or "it is not a regular expression"
+
+
+_OPERATORS = (
+    ("(?=", "a lookahead (`(?=`)"),
+    ("(?!", "a negative lookahead (`(?!`)"),
+    ("(?<=", "a lookbehind (`(?<=`)"),
+    ("(?<!", "a negative lookbehind (`(?<!`)"),
+    ("(?P=", "a backreference (`(?P=`)"),
+    ("(?>", "an atomic group (`(?>`)"),
+    ("(?(", "a conditional group (`(?(`)"),
+    ("(?#", "a comment group (`(?#`)"),
+    ("(?R", "a recursion (`(?R`)"),
+)

@@ -1,0 +1,160 @@
+"""A session: the values that were taken out on the way to the model, and the tokens that stand for them.
+
+Invariants:
+* The same characters of the same type get the same token; no two values share one.
+* A token never equals anything that stands in a text of the session: what has a token's form is reserved
+  before tokens are made, and a literal copy of a live token is itself tokenised.
+* Only tokens that this session made are restored, in one pass: a restored value is not looked at again.
+* Values live in this object alone: no repr, pickle, copy or error shows them, and they are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections.abc import Sequence
+
+from aigov.crypto import keyed_digest
+from aigov.errors import AigovError
+from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, look_alikes, spell
+from aigov.types import Edit
+
+MAX_VALUES = 10_000
+MAX_CHARS = 8_000_000
+MAX_RESERVED = 100_000
+TRIES = 64
+_ENTITY = re.compile(ENTITY)
+
+
+class SessionFull(AigovError):
+    """The session holds as many values as it may; the call that needs one more is refused."""
+
+    code = "privacy.session_full"
+
+    def __init__(self) -> None:
+        super().__init__("the session holds as many values as it may; begin another")
+
+
+class Session:
+    """Values and their tokens, in memory, for one conversation. Safe to share between threads.
+
+    `key` is the 32 bytes that tokens are derived from. Bounds are entries, characters of all values
+    together, and look-alikes reserved. `ref` is a keyed pseudonym of the id, for records.
+    """
+
+    __slots__ = ("_bounds", "_chars", "_codes", "_key", "_lock", "_reserved", "_salt", "_values", "id", "ref")
+
+    def __init__(
+        self,
+        id: str | None,
+        key: bytes,
+        *,
+        max_values: int = MAX_VALUES,
+        max_chars: int = MAX_CHARS,
+        max_reserved: int = MAX_RESERVED,
+    ) -> None:
+        self.id = id if id is not None else secrets.token_hex(16)
+        self.ref = keyed_digest(key, f"session\0{self.id}")[:32]
+        self._key = key
+        self._salt = secrets.token_hex(16)
+        self._bounds = (max_values, max_chars, max_reserved)
+        self._lock = threading.Lock()
+        self._codes: dict[tuple[str, str], str] = {}
+        self._values: dict[str, tuple[str, str]] = {}
+        self._reserved: set[str] = set()
+        self._chars = 0
+
+    def token(self, entity: str, value: str) -> str:
+        """The token for these characters. Raises SessionFull rather than hold more than it may.
+
+        Raises ValueError for a type that no token could carry back.
+        """
+        if not _ENTITY.fullmatch(entity):
+            raise ValueError("an entity type is upper case letters, digits and `_`, at most 64 of them")
+        with self._lock:
+            known = self._codes.get((entity, value))
+            return spell(entity, known if known is not None else self._add(entity, value))
+
+    def reserve(self, text: str) -> list[tuple[int, int]]:
+        """Keep every code in `text` from becoming a token, and return where live tokens stand in it.
+
+        Call it with every text on its way to the model before any token for that call is made. The
+        spans returned are literal copies of live tokens: tokenise them as type `TOKEN`, or they would be
+        restored to the value. Raises SessionFull.
+        """
+        found = list(look_alikes(text))
+        if not found:
+            return []
+        with self._lock:
+            self._reserved.update(place.code for place in found if place.code not in self._values)
+            if len(self._reserved) > self._bounds[2]:
+                raise SessionFull
+            return [(place.start, place.end) for place in found if self._live(place.entity, place.code) is not None]
+
+    def literals(self, texts: Sequence[str]) -> tuple[Edit, ...]:
+        """Reserve all texts of a call, and the edits that tokenise live tokens standing in them."""
+        return tuple(
+            Edit(part=part, start=start, end=end, type=LITERAL, action="tokenise", guard="privacy")
+            for part, text in enumerate(texts)
+            for start, end in self.reserve(text)
+        )
+
+    def restore_spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Where this session's tokens stand in `text`, in any case, and the values they stand for, in order."""
+        found = list(look_alikes(text))
+        if not found:
+            return []
+        with self._lock:
+            values = [(place, self._live(place.entity, place.code)) for place in found]
+        return [(place.start, place.end, value) for place, value in values if value is not None]
+
+    def tokens_in(self, text: str) -> list[tuple[int, int]]:
+        """Where this session's tokens stand in `text`, in order."""
+        return [(start, end) for start, end, _ in self.restore_spans(text)]
+
+    def restore(self, text: str) -> str:
+        """The text with this session's tokens replaced by their values; anything else stays as it is."""
+        pieces, at = [], 0
+        for start, end, value in self.restore_spans(text):
+            pieces += [text[at:start], value]
+            at = end
+        return "".join(pieces) + text[at:]
+
+    def clear(self) -> None:
+        """Forget every value. Their tokens are restored no more."""
+        with self._lock:
+            self._reserved.update(self._values)
+            self._codes.clear()
+            self._values.clear()
+            self._chars = 0
+
+    def _add(self, entity: str, value: str) -> str:
+        max_values, max_chars, _ = self._bounds
+        if len(self._codes) >= max_values or self._chars + len(value) > max_chars:
+            raise SessionFull
+        for attempt in range(TRIES):
+            drawn = keyed_digest(self._key, f"token\0{self._salt}\0{attempt}\0{entity}\0{value}")
+            new = code(int(drawn[:24], 16) % SPACE)
+            if new not in self._values and new not in self._reserved:
+                self._codes[entity, value] = new
+                self._values[new] = (entity, value)
+                self._chars += len(value)
+                return new
+        raise SessionFull
+
+    def _live(self, entity: str, code: str) -> str | None:
+        """The value behind a code, if it was given out under this type."""
+        known = self._values.get(code)
+        return known[1] if known is not None and known[0] == entity else None
+
+    @property
+    def size(self) -> int:
+        """How many values the session holds."""
+        return len(self._codes)
+
+    def __repr__(self) -> str:
+        return f"Session(values={len(self._codes)})"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a session holds personal values and is not to be copied or pickled")
