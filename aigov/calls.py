@@ -23,6 +23,7 @@ from aigov import drivers
 from aigov.passage import Answered, Ending, Request, Sealed
 
 MAX_CHUNKS = 100_000
+MAX_NAME = 256
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -84,6 +85,11 @@ class Guarded:
 
     def __repr__(self) -> str:
         return f"<guarded {self.name}>"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes in chunks."""
+        return self.shape in {"generator", "async_generator"}
 
     @property
     def resumable(self) -> bool:
@@ -162,6 +168,15 @@ class Guarded:
 
 
 Rebind = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+def check_names(action: str, resource: str) -> None:
+    """Raises TypeError or ValueError unless action and resource are text of 1 to 256 characters."""
+    for name, value in (("action", action), ("resource", resource)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is text")
+        if not 0 < len(value) <= MAX_NAME:
+            raise ValueError(f"{name} is text of 1 to {MAX_NAME} characters")
 
 
 async def awaited(guarded: Guarded, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

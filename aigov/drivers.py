@@ -11,14 +11,13 @@ that the log tells of every call that was made.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import msgspec
 
 from aigov.audit.log import Receipt
-from aigov.errors import AuditUnavailable, GuardFault
+from aigov.errors import GuardFault
 from aigov.passage import (
     Answered,
     Ask,
@@ -38,9 +37,13 @@ Path = Generator[Any, Any, Any]
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):
-    """Where effects go: `submit` to the log, `open_ticket` to the review desk (None: it was not kept)."""
+    """Where effects go: `record` and `arecord` to the log, `open_ticket` to the review desk.
 
-    submit: Callable[[Any], Future[Receipt]]
+    Each answers None where the record or the case was not kept.
+    """
+
+    record: Callable[[Any], Receipt | None]
+    arecord: Callable[[Any], Coroutine[Any, Any, Receipt | None]]
     open_ticket: Callable[[Case], str | None]
 
 
@@ -108,7 +111,7 @@ def _advance(path: Path, reply: Any, doors: Doors, provider: Callable[[Sealed], 
 
 def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered] | None) -> Any:
     if isinstance(effect, Record):
-        return _acknowledged(doors.submit(effect.record))
+        return doors.record(effect.record)
     if isinstance(effect, Ask):
         return [_answer(one, question) for one, question in effect.questions]
     if isinstance(effect, OpenTicket):
@@ -116,14 +119,6 @@ def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered]
     assert isinstance(effect, Call)
     assert provider is not None
     return provider(effect.sealed)
-
-
-def _acknowledged(future: Future[Receipt]) -> Receipt | None:
-    """The receipt, or None where the log did not take the record."""
-    try:
-        return future.result()
-    except AuditUnavailable:
-        return None
 
 
 def _answer(contribution: Contribution, question: tuple[Any, ...]) -> tuple[Any, ...] | GuardFault:
@@ -160,12 +155,12 @@ class _Async:
 
     async def _carry_out(self, effect: Any) -> Any:
         if isinstance(effect, Record):
-            return await self._finish(asyncio.wrap_future(self._doors.submit(effect.record)), AuditUnavailable)
+            return await self._finish(asyncio.ensure_future(self._doors.arecord(effect.record)))
         if isinstance(effect, Ask):
             return [await self._ask(one, question) for one, question in effect.questions]
         if isinstance(effect, OpenTicket):
             kept = asyncio.get_running_loop().run_in_executor(None, self._doors.open_ticket, effect.case)
-            return await self._finish(kept, ())
+            return await self._finish(kept)
         assert isinstance(effect, Call)
         if self._cancelled is not None:
             return Answered(error=self._cancelled, cancelled=True)
@@ -176,18 +171,18 @@ class _Async:
         return answered
 
     async def _ask(self, contribution: Contribution, question: tuple[Any, ...]) -> Any:
-        """A plugin answers on its own thread; its limit is its own."""
-        asking = asyncio.get_running_loop().run_in_executor(None, _answer, contribution, question)
-        return await self._finish(asking, ())
+        """A plugin answers in a thread of its own, within its limit; a fault of it is its answer."""
+        asking = asyncio.wrap_future(contribution.submit(*question))
+        try:
+            return await self._finish(asking)
+        except GuardFault as fault:
+            return fault
 
-    async def _finish(self, future: asyncio.Future[Any], unanswered: type[Exception] | tuple[()]) -> Any:
+    async def _finish(self, future: asyncio.Future[Any]) -> Any:
         """Wait for `future` even when the call is cancelled meanwhile."""
         while not future.done():
             try:
                 await asyncio.wait([future])
             except asyncio.CancelledError as cancelled:
                 self._cancelled = cancelled
-        try:
-            return future.result()
-        except unanswered:
-            return None
+        return future.result()

@@ -65,7 +65,7 @@ from aigov.passage import (
 )
 from aigov.plugins import Contribution
 from aigov.policy.decide import Decider
-from aigov.privacy.session import SessionFull
+from aigov.privacy.session import Session, SessionFull
 from aigov.review.desk import Case
 from aigov.review.values import pack
 from aigov.text.parts import Layout, lay_out
@@ -96,6 +96,53 @@ def preview(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decisio
         return stopped.decision
     except Exception:  # noqa: BLE001 - as in `govern`
         return refused("guard.fault", "flow", snapshot.digest)
+
+
+def permit(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decision]:
+    """Steps 1 and 2 alone: whether the principal may do this at all."""
+    path = _Path(request, snapshot)
+    try:
+        return (yield from path.permit_only())
+    except _Stop as stopped:
+        return stopped.decision
+
+
+def inspect(
+    text: str, direction: Direction, everything: bool, snapshot: Snapshot
+) -> Generator[Any, Any, list[Finding] | Decision]:
+    """Steps 0, 3 and 4 on one text: its findings by position. A Decision tells why there are none."""
+    looked = yield from _look(text, direction, snapshot)
+    if isinstance(looked, Decision):
+        return looked
+    kept = (f for f in looked if everything or f.kind != "pii" or snapshot.admit(f, text))
+    return sorted(kept, key=lambda f: (f.start, f.end, f.kind, f.type))
+
+
+def redact(text: str, vault: Session, snapshot: Snapshot) -> Generator[Any, Any, str | Decision]:
+    """Steps 0, 3, 4 and 6 on one text, personal values alone."""
+    looked = yield from _look(text, "input", snapshot)
+    if isinstance(looked, Decision):
+        return looked
+    admitted = [f for f in looked if f.kind == "pii" and snapshot.admit(f, text)]
+    try:
+        edits = (*snapshot.redactions(tuple(admitted)), *vault.literals([text]))
+        return splice(text, [_rendered(edit, text, vault, snapshot) for edit in resolve(edits)])
+    except Exception:  # noqa: BLE001 - a guard that breaks redacts nothing, and lets nothing pass
+        return refused("guard.fault", "privacy", snapshot.digest)
+
+
+def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk:
+    """All findings in one text, or the decision that it cannot be looked at."""
+    try:
+        layout = lay_out(text, snapshot.limits)
+        return (yield from examine(snapshot, layout.parts, direction))
+    except (Malformed, GuardFault) as error:
+        return refused(error.code, getattr(error, "guard", ""), snapshot.digest)
+
+
+def _rendered(edit: Edit, text: str, vault: Session, snapshot: Snapshot) -> tuple[int, int, str]:
+    value = text[edit.start : edit.end]
+    return edit.start, edit.end, snapshot.guards.renderers[edit.guard](edit, value, vault, "input")
 
 
 def refused(code: str, rule: str, digest: str) -> Decision:
@@ -163,6 +210,12 @@ class _Path:
         yield from self._look_at_input(layout)
         return self.decision
 
+    def permit_only(self) -> Walk:
+        """Steps 0 to 2, without content."""
+        self._receive()
+        self._identify()
+        return (yield from self._permit())
+
     def _receive(self) -> Layout:
         """Step 0."""
         self.passage.take(RECEIVE)
@@ -188,6 +241,7 @@ class _Path:
         if gate.verdict is Verdict.DENY:
             raise _Stop(gate)
         self._lap("permit")
+        return gate
 
     def _decide_input(self, layout: Layout) -> Walk:
         """Steps 3 to 5a."""
@@ -212,7 +266,7 @@ class _Path:
         """Step 6: replace the spans of findings, and nothing else."""
         self.passage.take(TRANSFORM)
         texts = [part.text for part in layout.parts]
-        edits = (*self.decision.edits, *self.request.session.literals(texts))
+        edits = (*self.decision.edits, *self._literal_tokens(texts))
         self.edits = len(edits)
         replaced = self._replacements(edits, texts, "input")
         done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
@@ -351,7 +405,7 @@ class _Path:
         return Case(
             direction=direction, call=self.request.call, function=self.request.function, action=self.request.action,
             resource=self.request.resource, requester=self._principal, reasons=decision.reasons,
-            policy_digest=self.snapshot.digest, content=packed, shown=tuple((part.path, part.text) for part in parts),
+            policy_digest=self.snapshot.digest, content=packed, shown=tuple(parts),
         )  # fmt: skip
 
     # -- deciding ----------------------------------------------------------------------------------
@@ -414,18 +468,21 @@ class _Path:
             out.setdefault(edit.part, []).append((edit.start, edit.end, self._render(edit, value, direction)))
         return out
 
+    def _literal_tokens(self, texts: Sequence[str]) -> tuple[Edit, ...]:
+        """The edits that keep a text from smuggling in a token of its own."""
+        try:
+            return self.request.session.literals(texts)
+        except SessionFull as full:
+            code = full.code
+        raise self._deny(code)
+
     def _render(self, edit: Edit, value: str, direction: Direction) -> str:
         """One replacement from the guard that asked for it; a renderer that breaks ends the call."""
-        fault = "guard.fault"
         try:
-            text = self.snapshot.guards.renderers[edit.guard](edit, value, self.request.session, direction)
-            if type(text) is str:
-                return text
-        except SessionFull:
-            fault = "input.too_many_values"
-        except Exception:  # noqa: BLE001 - a fault of a guard is a refusal, whatever it is
-            fault = "guard.fault"
-        raise self._deny(fault, edit.guard)
+            return self.snapshot.guards.renderers[edit.guard](edit, value, self.request.session, direction)
+        except GuardFault as broken:
+            fault = broken
+        raise self._deny(fault.code, fault.guard)
 
     def _laid_out(self, make: Callable[[], Any]) -> Any:
         code = ""

@@ -21,7 +21,7 @@ from aigov.policy.decide import Decider
 from aigov.privacy.session import Session
 from aigov.review.desk import Case
 from aigov.text.parts import Limits
-from aigov.types import Finding, Principal
+from aigov.types import Edit, Finding, Principal
 
 RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL = 0, 1, 2, 4, 5, 6, 7, 8
 ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE = 9, 10, 11, 12, 13
@@ -31,7 +31,8 @@ ORDER = (RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL, ANS
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, compiled from one policy; swapped whole, never changed.
 
-    `admit(finding, text)`: whether a personal finding counts (score, allow list). `refer(id)`: the keyed
+    `admit(finding, text)`: whether a personal finding counts (score, allow list).
+    `redactions(findings)`: the edits that take personal values out of one text. `refer(id)`: the keyed
     pseudonym of a principal. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
     """
 
@@ -41,6 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     decider: Decider
     limits: Limits
     admit: Callable[[Finding, str], bool]
+    redactions: Callable[[tuple[Finding, ...]], tuple[Edit, ...]]
     refer: Callable[[str], str]
     now_us: Callable[[], int]
     timer: Callable[[], int]

@@ -1,0 +1,416 @@
+"""The front door: one policy in front of every call that an application makes.
+
+A `Governor` owns all state: the snapshot in force, who is acting, the sessions, the log and the review
+desk. A snapshot is swapped whole, so no call is ever judged by a mixture of two policies.
+
+Invariants:
+* Who acts is kept in context variables alone: a task and `asyncio.to_thread` inherit them; another
+  thread has none and is refused, unless the function went through `bind`.
+* A policy folder that cannot be read never loosens anything: the snapshot in force stays.
+* Exceptions are raised outside of handlers and hold codes, never content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from aigov import account, calls, drivers, flow, resuming
+from aigov.audit import records
+from aigov.audit.log import Receipt
+from aigov.calls import Guarded, Scope
+from aigov.crypto import KeyRing
+from aigov.errors import AuditUnavailable, Denied, PolicyError, ReviewError
+from aigov.passage import Request, Snapshot
+from aigov.review.cases import Case, Claim, Status
+from aigov.review.desk import TICKET, Desk
+from aigov.sessions import Conversation, Redacted, Sessions
+from aigov.snapshot import Loaded, load, stamp
+from aigov.stores import Stores
+from aigov.types import Decision, Direction, Finding, Principal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+LOOK_EVERY_S = 1.0
+
+
+class Governor:
+    """Puts one policy in front of calls. Make one a process with `from_policies`; close it at the end.
+
+    Safe to use from many threads and tasks at once.
+    """
+
+    def __init__(self, folder: Path, keys: KeyRing, loaded: Loaded, stores: Stores) -> None:
+        self._folder = folder
+        self._keys = keys
+        self._loaded = loaded
+        self._stores = stores
+        self._sessions = Sessions()
+        self._functions = resuming.Functions()
+        self._principal: contextvars.ContextVar[Principal | None] = contextvars.ContextVar("principal", default=None)
+        self._talk: contextvars.ContextVar[Conversation | None] = contextvars.ContextVar("session", default=None)
+        self._call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
+        self._swapping = threading.Lock()
+        self._seen = loaded.stamp
+        self._look_at = 0.0
+        self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
+
+    @classmethod
+    def from_policies(
+        cls, policies: str | Path, *, audit: str | Path = "audit", keys: str | Path | None = None
+    ) -> Governor:
+        """Read, check and compile the policy folder; records go to the folder `audit`.
+
+        `keys`: the folder with the root key; without it, `keys` beside the policy folder. Raises
+        PolicyError with every problem, as file:line:column and what to do. A log that cannot be written
+        is no error here: every call is refused with `audit.unavailable` for as long.
+        """
+        folder = Path(policies)
+        loaded_keys = KeyRing.load(Path(keys) if keys is not None else folder.parent / "keys")
+        loaded = load(folder, loaded_keys)
+        stores = Stores(
+            Path(audit), loaded.review_path, log_key=loaded_keys.derive("audit"), desk_key=loaded_keys.derive("review")
+        )
+        governor = cls(folder, loaded_keys, loaded, stores)
+        governor._record(loaded.activated())
+        return governor
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def guard(self, *, action: str, resource: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function, method, coroutine, generator or async generator function.
+
+        A stream is held back until its whole answer is judged; what is sent into a generator, and its
+        return value, are not passed on.
+        """
+        calls.check_names(action, resource)
+
+        def wrap(fn: Callable[P, R]) -> Callable[P, R]:
+            if isinstance(fn, (staticmethod, classmethod)):
+                return cast("Callable[P, R]", type(fn)(wrap(fn.__func__)))
+            guarded = Guarded(self, fn, action, resource)
+            self._functions.register(guarded)
+            return cast("Callable[P, R]", guarded)
+
+        return wrap
+
+    def call(
+        self,
+        fn: Callable[..., R],
+        /,
+        *args: Any,
+        action: str,
+        resource: str,
+        principal: Principal | None = None,
+        **kwargs: Any,
+    ) -> R:
+        """Call `fn` once through the policy. `principal`: who acts, if it is not whoever is in force."""
+        guarded = self.guard(action=action, resource=resource)(fn)
+        return cast("R", cast("Guarded", guarded).enter(self.scope(principal), args, kwargs))
+
+    async def acall(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        action: str,
+        resource: str,
+        principal: Principal | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """`call` from a coroutine: awaits a coroutine function, runs a plain one in a thread."""
+        guarded = cast("Guarded", self.guard(action=action, resource=resource)(fn))
+        return await calls.awaited(guarded, self.scope(principal), args, kwargs)
+
+    @contextlib.contextmanager
+    def acting_as(self, principal: Principal) -> Iterator[Principal]:
+        """Calls inside are this principal's."""
+        if not isinstance(principal, Principal):
+            raise TypeError("acting_as takes a Principal")
+        token = self._principal.set(principal)
+        try:
+            yield principal
+        finally:
+            self._principal.reset(token)
+
+    @contextlib.contextmanager
+    def session(self, id: str | None = None) -> Iterator[Conversation]:
+        """Calls inside share tokens. The same `id` names the same conversation for as long as it is kept."""
+        conversation = self._sessions.named(id, self._loaded.open_vault)
+        token = self._talk.set(conversation)
+        try:
+            yield conversation
+        finally:
+            self._talk.reset(token)
+
+    def bind(self, fn: Callable[P, R]) -> Callable[P, R]:
+        """`fn`, to be run in another thread as whoever acts now, in the session in force now."""
+        context = contextvars.copy_context()
+
+        @functools.wraps(fn)
+        def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+            return context.copy().run(fn, *args, **kwargs)
+
+        return bound
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def inspect(self, text: str, direction: Direction = "input", all: bool = False) -> list[Finding]:
+        """What the guards find in `text`, by position, in code points of `text`.
+
+        `all`: also what is under `min_score` or on the allow list. Raises Denied where a guard breaks or
+        the text is malformed.
+        """
+        return self._ended(flow.inspect(text, direction, all, self._current()))
+
+    def redact(self, text: str) -> Redacted:
+        """`text` with personal values replaced as the policy says; `restore` brings back what it tokenised.
+
+        An entity that the policy denies or sends to review is replaced by its type.
+        """
+        vault, session = self._vault()
+        return Redacted(text=self._ended(flow.redact(text, vault, self._current())), session=session)
+
+    def restore(self, text: str, session: Conversation | str, *, principal: Principal | None = None) -> str:
+        """`text` with the tokens of that session turned back; of a session that is not known, none."""
+        known = self._sessions.known(session) if isinstance(session, str) else session
+        return known.restore(text, principal) if known is not None else text
+
+    def permits(self, principal: Principal, action: str, resource: str) -> Decision:
+        """Whether the principal may do the action on the resource: step 2 of the path alone."""
+        request = self._question(principal, action, resource, {})
+        return cast("Decision", drivers.run(flow.permit(request, self._current()), self.doors))
+
+    def evaluate(
+        self, *, action: str, resource: str, principal: Principal | None = None, content: Any = None
+    ) -> Decision:
+        """The whole decision on a call with this content; nothing is called, recorded or changed.
+
+        `content`: the arguments by name, or any one value.
+        """
+        arguments = content if isinstance(content, Mapping) else {"content": content}
+        request = self._question(principal or self._principal.get(), action, resource, arguments)
+        return cast("Decision", drivers.run(flow.preview(request, self._current()), self.doors))
+
+    # -- review ------------------------------------------------------------------------------------
+
+    def review(self, ticket: str) -> Status:
+        """Where a ticket stands. Raises ReviewError."""
+        return self._desk().status(ticket)
+
+    def resume(self, ticket: str) -> Any:
+        """Carry out an approved call once, or return an approved answer; what a coroutine function returns
+        is to be awaited.
+
+        Raises Denied where the ticket is not approved, was used already, or names a function that is
+        not registered in this process; ReviewPending where the policy now asks for something else.
+        """
+        claimed, guarded = self._claimed(ticket)
+        self._desk().finish(ticket)
+        if guarded is None:
+            return self._release_approved(claimed)
+        scope = Scope(claimed.case.requester, None, self._call.get(), resuming.approved(claimed), ticket)
+        return guarded.resume(scope, resuming.content(claimed))
+
+    def reviews(self, state: Any = None) -> tuple[Any, ...]:
+        """The tickets, oldest first, as lines without content; `state` picks those in one state."""
+        return self._desk().list(state)
+
+    def review_case(self, ticket: str, reviewer: Principal) -> Case:
+        """The whole case, content included, for somebody who may decide it. Raises ReviewError."""
+        return self._desk().show(ticket, reviewer, self._may)
+
+    def approve(self, ticket: str, reviewer: Principal, *, edited: Any = None, note_code: str | None = None) -> Status:
+        """Let it pass. `edited`: an answer to be released in the place of the one that waits.
+
+        Raises ReviewError where the reviewer may not; Denied where the decision cannot be recorded.
+        """
+        packed = resuming.pack(edited) if edited is not None else None
+        return self._decided(self._desk().approve(ticket, reviewer, self._may, packed, note_code))
+
+    def reject(self, ticket: str, reviewer: Principal, *, note_code: str | None = None) -> Status:
+        """Refuse it for good. Raises as `approve`."""
+        return self._decided(self._desk().reject(ticket, reviewer, self._may, note_code))
+
+    # -- the policy in force -----------------------------------------------------------------------
+
+    @property
+    def policy_digest(self) -> str:
+        """SHA-256 in hex of the policy in force, its plugins.lock included."""
+        return self._loaded.snapshot.digest
+
+    def reload(self) -> None:
+        """Read the policy folder again and swap the snapshot. Raises PolicyError; the last good one stays."""
+        with self._swapping:
+            self._swap()
+
+    def close(self) -> None:
+        """Seal the log. Calls that come later are refused."""
+        self._loaded.snapshot.guards.close()
+        self._stores.close()
+
+    def __enter__(self) -> Governor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Governor(policy={self.policy_digest[:12]})"
+
+    # -- what a guarded function asks for (calls.Door) ---------------------------------------------
+
+    def scope(self, principal: Principal | None = None) -> Scope:
+        """Who calls now, in which conversation and inside which call."""
+        return Scope(principal or self._principal.get(), self._talk.get(), self._call.get())
+
+    def request(self, scope: Scope, arguments: Mapping[str, Any], what: Guarded) -> Request:
+        """The request that a guarded function makes under `scope`."""
+        talk = scope.session or self._sessions.named(None, self._loaded.open_vault)
+        return Request(
+            call=records.new_id(), action=what.action, resource=what.resource, principal=scope.principal,
+            arguments=arguments, session=talk.vault(scope.principal), stream=what.streams, function=what.name,
+            parent=scope.parent, approved=scope.approved, ticket=scope.ticket,
+        )  # fmt: skip
+
+    def path(self, request: Request) -> drivers.Path:
+        """The path of a request under the policy in force."""
+        return flow.govern(request, self._current())
+
+    @contextlib.contextmanager
+    def inside(self, scope: Scope, call: str) -> Iterator[None]:
+        """While a provider runs: calls that it makes are the same principal's, and name this call as parent."""
+        who, talk, here = self._principal.set(scope.principal), self._talk.set(scope.session), self._call.set(call)
+        try:
+            yield
+        finally:
+            self._call.reset(here)
+            self._talk.reset(talk)
+            self._principal.reset(who)
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _current(self) -> Snapshot:
+        """The snapshot in force; at most once a second the folder is looked at for a change."""
+        now = time.monotonic()
+        if now >= self._look_at and self._swapping.acquire(blocking=False):
+            try:
+                self._look_at = now + LOOK_EVERY_S
+                if stamp(self._folder) != self._seen:
+                    with contextlib.suppress(PolicyError):
+                        self._swap()
+            finally:
+                self._swapping.release()
+        return self._loaded.snapshot
+
+    def _swap(self) -> None:
+        """Load the folder as it is now. A folder that is no good is told of once, and kept out."""
+        self._seen = stamp(self._folder)
+        problem: PolicyError | None = None
+        try:
+            loaded = load(self._folder, self._keys)
+        except PolicyError as error:
+            problem = error
+        if problem is not None:
+            first = str(problem.problems[0].where) if problem.problems else ""
+            self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
+            raise problem
+        old, self._loaded, self._seen = self._loaded, loaded, loaded.stamp
+        self._record(loaded.activated())
+        old.snapshot.guards.close()
+
+    def _record(self, record: Any) -> Receipt | None:
+        """The receipt of a record made durable, or None where the log did not take it."""
+        loaded = self._loaded
+        try:
+            receipt = self._stores.append(record, loaded.audit)
+        except AuditUnavailable:
+            return None
+        loaded.observe(record, receipt)
+        return receipt
+
+    async def _arecord(self, record: Any) -> Receipt | None:
+        loaded = self._loaded
+        try:
+            receipt = await self._stores.aappend(record, loaded.audit)
+        except AuditUnavailable:
+            return None
+        loaded.observe(record, receipt)
+        return receipt
+
+    def _open_ticket(self, case: Case) -> str | None:
+        return self._stores.open_ticket(case, self._loaded.expires_s)
+
+    def _desk(self) -> Desk:
+        return self._stores.desk(self._loaded.expires_s)
+
+    def _may(self, principal: Principal, action: str, resource: str) -> bool:
+        return self.permits(principal, action, resource).allowed
+
+    def _question(
+        self, principal: Principal | None, action: str, resource: str, arguments: Mapping[str, Any]
+    ) -> Request:
+        session = self._sessions.named(None, self._loaded.open_vault).vault(principal)
+        return Request(
+            call=records.new_id(), action=action, resource=resource, principal=principal, arguments=arguments,
+            session=session,
+        )  # fmt: skip
+
+    def _vault(self) -> tuple[Any, Conversation]:
+        talk = self._talk.get() or self._sessions.named(None, self._loaded.open_vault)
+        return talk.vault(self._principal.get()), talk
+
+    def _ended(self, path: Generator[Any, Any, Any]) -> Any:
+        """The result of a path that records nothing; a guard's fault is Denied."""
+        result = drivers.run(path, self.doors)
+        if isinstance(result, Decision):
+            raise Denied(result)
+        return result
+
+    def _claimed(self, ticket: str) -> tuple[Claim, Guarded | None]:
+        """An approved ticket, taken for good. Raises Denied, with a record that says why."""
+        try:
+            return resuming.claim(self._desk(), ticket, self._functions, self._principal.get())
+        except ReviewError as error:
+            code = error.code
+        decision = flow.refused(code, "", self.policy_digest)
+        record = records.CallDenied(
+            call=records.new_id(), action="resume", resource="", step=0, policy=self.policy_digest,
+            reasons=account.reasons(decision.reasons), ticket=ticket if TICKET.fullmatch(str(ticket)) else None,
+        )  # fmt: skip
+        raise Denied(decision, record=self._append(record), ticket=record.ticket)
+
+    def _release_approved(self, claimed: Claim) -> Any:
+        """An answer that a person let pass: its outcome is recorded, then it is released."""
+        answer = resuming.content(claimed)
+        outcome = records.CallOutcome(
+            call=claimed.case.call, outcome="released", ticket=claimed.ticket, released_chunks=1,
+            reasons=account.reasons(claimed.case.reasons), verdict="review",
+        )  # fmt: skip
+        self._append(outcome)
+        return self._functions.shaped(claimed.case.function, answer)
+
+    def _decided(self, status: Status) -> Status:
+        """Record what a reviewer decided."""
+        judged = status.judgement
+        assert judged is not None
+        by = self._loaded.snapshot.refer(judged.reviewer.id)
+        self._append(
+            records.ReviewDecided(
+                ticket=status.ticket, call=status.call, by=by, approved=judged.approved, edited=judged.edited
+            )
+        )
+        return status
+
+    def _append(self, record: Any) -> str:
+        """The audit id of a record made durable. Raises Denied `audit.unavailable`."""
+        receipt = self._record(record)
+        if receipt is not None:
+            return receipt.id
+        raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))

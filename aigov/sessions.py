@@ -1,0 +1,110 @@
+"""Conversations: which calls share tokens, and whose tokens they are.
+
+A conversation has one vault a principal, so that two people who use the same conversation id never see
+each other's values. Without a conversation each call has a vault of its own, gone when the call ends.
+
+Invariants:
+* Values live in the vaults, in memory; nothing here shows, stores or pickles them.
+* At most `MAX_CONVERSATIONS` named conversations are kept; the one unused for longest is forgotten first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from aigov.audit.records import new_id
+from aigov.privacy.session import Session
+from aigov.text.spans import splice
+from aigov.types import Principal
+
+MAX_CONVERSATIONS = 10_000
+MAX_ID = 256
+Opening = Callable[[str], Session]
+
+
+class Conversation:
+    """One conversation: its `id` and the vaults of those who take part."""
+
+    __slots__ = ("_lock", "_open", "_vaults", "id")
+
+    def __init__(self, id: str, open_vault: Opening) -> None:
+        self.id = id
+        self._open = open_vault
+        self._vaults: dict[tuple[str, str] | None, Session] = {}
+        self._lock = threading.Lock()
+
+    def vault(self, principal: Principal | None) -> Session:
+        """The vault of this principal, or of nobody in particular."""
+        whose = (principal.id, principal.tenant) if principal is not None else None
+        with self._lock:
+            if whose not in self._vaults:
+                self._vaults[whose] = self._open(self.id)
+            return self._vaults[whose]
+
+    def restore(self, text: str, principal: Principal | None = None) -> str:
+        """`text` with the tokens of this conversation turned back; with a principal, theirs alone."""
+        if principal is not None:
+            return self.vault(principal).restore(text)
+        with self._lock:
+            vaults = list(self._vaults.values())
+        spans = sorted({span for vault in vaults for span in vault.restore_spans(text)})
+        return splice(text, _disjoint(spans))
+
+    def __repr__(self) -> str:
+        return "Conversation()"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a conversation holds values and stays in its process")
+
+
+class Redacted(msgspec.Struct, frozen=True):
+    """A redacted text, and the session whose tokens stand in it."""
+
+    text: str
+    session: Conversation
+
+    def __repr__(self) -> str:
+        return f"Redacted(chars={len(self.text)})"
+
+
+class Sessions:
+    """The named conversations of one governor."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Conversation] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def named(self, id: str | None, open_vault: Opening) -> Conversation:
+        """The conversation called `id`; without an id, a new one that nobody else can name."""
+        if id is None:
+            return Conversation(new_id(), open_vault)
+        if not isinstance(id, str) or not 0 < len(id) <= MAX_ID:
+            raise ValueError(f"a session id is text of 1 to {MAX_ID} characters")
+        with self._lock:
+            conversation = self._kept.pop(id, None) or Conversation(id, open_vault)
+            self._kept[id] = conversation
+            while len(self._kept) > MAX_CONVERSATIONS:
+                self._kept.popitem(last=False)
+            return conversation
+
+    def known(self, id: str) -> Conversation | None:
+        """The conversation called `id`, if there is one."""
+        with self._lock:
+            return self._kept.get(id)
+
+
+def _disjoint(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Spans that overlap none before them; where two vaults claim one token, neither is restored."""
+    claimed: dict[tuple[int, int], set[str]] = {}
+    for start, end, value in spans:
+        claimed.setdefault((start, end), set()).add(value)
+    kept: list[tuple[int, int, str]] = []
+    for (start, end), values in claimed.items():
+        if len(values) == 1 and (not kept or start >= kept[-1][1]):
+            kept.append((start, end, values.pop()))
+    return kept

@@ -1,0 +1,234 @@
+"""From a policy folder to the snapshot that decides: read, load plugins, start every guard, compile.
+
+Steps of `load`:
+1. read the layer, and find the plugins that `plugins.lock` pins;
+2. decode every guard's section and every plugin's settings, and refuse keys that nobody knows;
+3. start plugins, then the built-in guards, each with keys of its own;
+4. bind what they contribute into one snapshot.
+
+Every step's problems are a PolicyError; nothing half loaded is ever in force.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from aigov.access.guard import plugin as access
+from aigov.audit import records
+from aigov.audit.guard import plugin as audit
+from aigov.audit.log import Receipt
+from aigov.crypto import KeyRing, keyed_digest
+from aigov.errors import PolicyError
+from aigov.hookspecs import Context, hookimpl
+from aigov.passage import Snapshot
+from aigov.plugins import Declared, Guards, assemble, discover
+from aigov.policy import lockdown
+from aigov.policy.decide import Decider
+from aigov.policy.draft import Draft
+from aigov.policy.guard import plugin as rules
+from aigov.policy.source import read
+from aigov.privacy.guard import plugin as privacy
+from aigov.privacy.session import Session
+from aigov.review.guard import plugin as review
+from aigov.sanitise.guard import plugin as sanitise
+from aigov.text.parts import Limits
+from aigov.types import Edit, Facts, Finding, Principal, Reason, Ruling, Section, Verdict
+
+LOCK = "plugins.lock"
+REF_DIGITS = 32
+
+
+class Gate:
+    """Refuses everything while the policy folder is locked down: a guard like any other, without settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @hookimpl
+    def aigov_reasons(self) -> tuple[str, ...]:
+        """The one reason of a lockdown."""
+        return ("lockdown.active",)
+
+    @hookimpl
+    def aigov_permit(self, principal: Principal, action: str, resource: str) -> list[Ruling]:
+        """DENY for as long as the folder says so."""
+        if lockdown.active(self._folder):
+            return [Ruling(verdict=Verdict.DENY, reason=Reason(code="lockdown.active"))]
+        return []
+
+
+class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of a guard that has none."""
+
+
+class _GatePlugin:
+    @hookimpl
+    def aigov_settings(self) -> type[msgspec.Struct]:
+        return NoSettings
+
+    @hookimpl
+    def aigov_start(self, settings: Section, context: Context) -> Gate:
+        return Gate(context.folder)
+
+
+GATE = "lockdown"
+BUILT_IN: Mapping[str, Any] = MappingProxyType(
+    {
+        GATE: _GatePlugin(),
+        "access": access,
+        "privacy": privacy,
+        "sanitise": sanitise,
+        "rules": rules,
+        "review": review,
+        "audit": audit,
+    }
+)
+SECTIONS = tuple(name for name in BUILT_IN if name != GATE)
+REQUIRED = frozenset({"access"})
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot, and what the governor itself needs of the policy that it came from."""
+
+    snapshot: Snapshot
+    name: str
+    audit: Any
+    expires_s: int
+    review_path: Path
+    stamp: tuple[Any, ...]
+    open_vault: Callable[[str], Session]
+    sections: Mapping[str, Section]
+
+    def activated(self) -> records.PolicyActivated:
+        """The record that says that this policy is in force."""
+        guards = self.snapshot.guards
+        return records.PolicyActivated(
+            policy=self.snapshot.digest, plugins=guards.digest, layer=self.snapshot.layer, name=self.name
+        )
+
+    def observe(self, record: Any, receipt: Receipt) -> None:
+        """Tell the observers of a record that is durable."""
+        self.snapshot.guards.observe({"id": receipt.id, **msgspec.to_builtins(record)})
+
+
+def load(folder: Path, keys: KeyRing) -> Loaded:
+    """The snapshot of the policy in `folder`. Raises PolicyError with every problem found."""
+    seen = stamp(folder)
+    draft = read(folder)  # 1
+    found = discover(folder / LOCK)
+    plugins = found.factories()
+    sections = decode(draft, plugins)  # 2
+    declared = [Declared()]
+
+    def start(name: str, factory: Any) -> object:  # 3
+        context = Context(
+            folder=folder, key=lambda label: keys.derive(f"{name}/{label}"), entities=declared[-1].entities,
+            recognizers=declared[-1].recognizers if name == "privacy" else (),
+        )  # fmt: skip
+        return factory.aigov_start(settings=sections[name], context=context)
+
+    guards = assemble(BUILT_IN, plugins, start, pins=found.pins, declared=declared.append)
+    return _bound(folder, draft, guards, sections, keys, seen)  # 4
+
+
+def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
+    """Every section and plugin setting of a draft, decoded. Raises PolicyError with all problems at once."""
+    out: dict[str, Section] = {GATE: Section(NoSettings(), draft.layer, draft.locate)}
+    problems = []
+    decoders: list[tuple[str, Callable[[], Section]]] = []
+    for name in SECTIONS:
+        kind = BUILT_IN[name].aigov_settings()
+        decoders.append((name, lambda name=name, kind=kind: draft.section(name, kind, name in REQUIRED)))  # type: ignore[misc]
+    for name, factory in plugins.items():
+        decoders.append((name, lambda name=name, factory=factory: draft.settings(name, factory.aigov_settings())))  # type: ignore[misc]
+    for name, decoded in decoders:
+        try:
+            out[name] = decoded()
+        except PolicyError as error:
+            problems += error.problems
+    try:
+        draft.finish(SECTIONS, tuple(plugins))
+    except PolicyError as error:
+        problems += error.problems
+    if problems:
+        raise PolicyError(problems)
+    return out
+
+
+def stamp(folder: Path) -> tuple[Any, ...]:
+    """Names, sizes and times of every file that a policy is made of: differs when one of them may."""
+    entries = []
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in {"cases", "examples"})
+        for name in sorted(files):
+            path = os.path.join(base, name)
+            try:
+                status = os.stat(path)
+            except OSError:
+                entries.append((path, 0, 0, 0))
+                continue
+            entries.append((path, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(entries)
+
+
+def _bound(
+    folder: Path, draft: Draft, guards: Guards, sections: Mapping[str, Section], keys: KeyRing, seen: tuple[Any, ...]
+) -> Loaded:
+    """Step 4: what was started, as the snapshot that calls are taken through."""
+    sane, waiting = sections["sanitise"].value, sections["review"].value
+    guard: Any = guards.started["privacy"]
+    ref_key = keys.derive("refs")
+    snapshot = Snapshot(
+        layer=draft.layer,
+        digest=draft.digest,
+        guards=guards,
+        decider=Decider(tuple((judge.name, judge) for judge in guards.judge if judge.trusted), draft.digest),
+        limits=Limits(max_chars=sane.max_chars, max_depth=sane.max_depth, opaque=frozenset(sane.opaque)),
+        admit=guard.admit,
+        redactions=_Redactions(guard),
+        refer=lambda id: keyed_digest(ref_key, id)[:REF_DIGITS],
+        now_us=lambda: time.time_ns() // 1000,
+        timer=time.perf_counter_ns,
+    )
+    return Loaded(
+        snapshot=snapshot,
+        name=draft.name,
+        audit=sections["audit"].value,
+        expires_s=waiting.expires_s,
+        review_path=waiting.store_path(folder),
+        stamp=seen,
+        open_vault=guard.session,
+        sections=MappingProxyType(dict(sections)),
+    )
+
+
+class _Redactions:
+    """The edits that take personal values out of one text, without a call: who denies or wants review, hides."""
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+
+    def __call__(self, findings: tuple[Finding, ...]) -> tuple[Edit, ...]:
+        nobody = Principal(id="nobody")
+        facts = Facts(
+            direction="input", action="redact", resource="text", principal=nobody, findings=findings, parts={"": 0}
+        )
+        rulings = self._guard.aigov_judge(facts)
+        hidden = {ruling.reason.rule for ruling in rulings if ruling.verdict > Verdict.TRANSFORM}
+        edits = [edit for ruling in rulings for edit in ruling.edits]
+        edits += (_hide(finding) for finding in findings if finding.type in hidden)
+        return tuple(edits)
+
+
+def _hide(finding: Finding) -> Edit:
+    return Edit(
+        part=0, start=finding.start, end=finding.end, type=finding.type, action="replace", guard="privacy",
+        score=finding.score,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The durable side of a governor: the log and the review desk, each opened when first needed.
+
+Invariants:
+* A log that cannot be opened, or no longer takes records, answers with AuditUnavailable: never silence.
+* It is tried again at the next record, so a disk that comes back is used again without a restart.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from aigov.audit.log import Log, Receipt
+from aigov.errors import AuditUnavailable, ReviewError
+from aigov.review.desk import Case, Desk
+
+
+class Stores:
+    """Where records and tickets go. `log_key` and `desk_key` are 32 bytes each."""
+
+    def __init__(self, audit: Path, review: Path, *, log_key: bytes, desk_key: bytes) -> None:
+        self._audit = audit
+        self._review = review
+        self._log_key = log_key
+        self._desk_key = desk_key
+        self._log: Log | None = None
+        self._desk: tuple[int, Desk] | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def append(self, record: Any, settings: Any) -> Receipt:
+        """The receipt of a record made durable. Raises AuditUnavailable."""
+        return self._opened(settings).append(record)
+
+    async def aappend(self, record: Any, settings: Any) -> Receipt:
+        """The same from a task: the event loop runs on meanwhile."""
+        return await self._opened(settings).aappend(record)
+
+    def desk(self, expires_s: int) -> Desk:
+        """The review desk, under the expiry that the policy in force sets."""
+        with self._lock:
+            if self._desk is None or self._desk[0] != expires_s:
+                self._desk = expires_s, Desk(self._review, key=self._desk_key, expires_s=expires_s)
+            return self._desk[1]
+
+    def open_ticket(self, case: Case, expires_s: int) -> str | None:
+        """The ticket of a case that was kept; None where it could not be."""
+        try:
+            return self.desk(expires_s).open(case)
+        except ReviewError:
+            return None
+
+    def close(self) -> None:
+        """Seal the log. Records that come later are refused."""
+        with self._lock:
+            log, self._log, self._closed = self._log, None, True
+        if log is not None:
+            log.close()
+
+    def _opened(self, settings: Any) -> Log:
+        """The open log; one that failed is opened anew."""
+        with self._lock:
+            if self._closed:
+                raise AuditUnavailable("closed")
+            if self._log is None or self._log.failed:
+                self._log = Log.open(self._audit, key=self._log_key, settings=settings)
+            return self._log
