@@ -1,7 +1,7 @@
 """What a record may say: one frozen struct a kind, and no field that could hold content.
 
 Invariants:
-* Values are text, booleans, null, tuples, maps and integers within ±(2^53 - 1). There are no floats:
+* Values are text, booleans, null, tuples, maps and integers from 0 to 2^53 - 1. There are no floats:
   scores are parts per million, times microseconds, so that every reader sees the same bytes.
 * A struct holds what its writer knows. The log adds the envelope: `v`, `seq`, `prev`, `id`, `ts`,
   `mono_us`, `boot` and `writer` (`canonical.py`).
@@ -16,7 +16,7 @@ import os
 import re
 import time
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,6 +28,7 @@ WORD_CHARS = 64
 ERROR_CHARS = 128
 MAX_ENTRIES = {"reasons": 16, "shadow": 16, "findings": 32, "roles": 16, "on_behalf_of": 8}
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
 VerdictName = Literal["allow", "transform", "review", "deny"]
 Outcome = Literal["released", "withheld", "provider.error", "cancelled", "abandoned", "review"]
 
@@ -82,8 +83,8 @@ class Counted(Value, frozen=True, kw_only=True):
 
     type: str
     kind: str
-    count: int
-    max_ppm: int = 0
+    count: Count
+    max_ppm: Count = 0
     action: str = ""
 
     def __post_init__(self) -> None:
@@ -119,8 +120,8 @@ class Shadow(Value, frozen=True, kw_only=True):
 class Size(Value, frozen=True, kw_only=True):
     """How much text: parts, and characters (code points) over all of them."""
 
-    parts: int = 0
-    chars: int = 0
+    parts: Count = 0
+    chars: Count = 0
 
 
 class Record(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -139,23 +140,21 @@ class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
 
 
 class LogSealed(Record, frozen=True, kw_only=True, tag="log.sealed"):
-    """The last writer closed. `records`: how many came before this one; `writers`: how many live on, 0."""
+    """The last writer closed. `records`: how many came before this one."""
 
-    records: int
-    writers: int = 0
+    records: Count
 
 
 class WriterStart(Record, frozen=True, kw_only=True, tag="writer.start"):
     """A process began to write. `torn_bytes` were found after the last whole line and moved aside.
 
     `quarantine`: name of the file that holds them. `crashed`: writers found dead that had not closed.
-    `behind`: records that the head outside the lines knew and the lines no longer have.
+    A running writer says the same again when it finds what another left behind.
     """
 
-    torn_bytes: int = 0
+    torn_bytes: Count = 0
     quarantine: str = ""
-    crashed: int = 0
-    behind: int = 0
+    crashed: Count = 0
 
 
 class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
@@ -178,10 +177,10 @@ class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
     size: Size = Size()
-    edits: int = 0
+    edits: Count = 0
     ticket: str | None = None
-    timing_us: dict[str, int] = {}
-    omitted: int = 0
+    timing_us: dict[str, Count] = {}
+    omitted: Count = 0
 
     def __post_init__(self) -> None:
         _clean_call(self)
@@ -193,7 +192,7 @@ class CallDenied(Record, frozen=True, kw_only=True, tag="call.denied"):
     call: str
     action: str
     resource: str
-    step: int
+    step: Count
     actor: Actor | None = None
     parent: str | None = None
     session: str = ""
@@ -204,10 +203,10 @@ class CallDenied(Record, frozen=True, kw_only=True, tag="call.denied"):
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
     size: Size = Size()
-    edits: int = 0
+    edits: Count = 0
     ticket: str | None = None
-    timing_us: dict[str, int] = {}
-    omitted: int = 0
+    timing_us: dict[str, Count] = {}
+    omitted: Count = 0
 
     def __post_init__(self) -> None:
         _clean_call(self)
@@ -228,14 +227,14 @@ class CallOutcome(Record, frozen=True, kw_only=True, tag="call.outcome"):
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
     size: Size = Size()
-    released_chars: int = 0
-    released_chunks: int = 0
-    edits: int = 0
-    restored: int = 0
-    confidence_ppm: int | None = None
+    released_chars: Count = 0
+    released_chunks: Count = 0
+    edits: Count = 0
+    restored: Count = 0
+    confidence_ppm: Count | None = None
     ticket: str | None = None
-    timing_us: dict[str, int] = {}
-    omitted: int = 0
+    timing_us: dict[str, Count] = {}
+    omitted: Count = 0
 
     def __post_init__(self) -> None:
         _set(self, "error", _safe_error(self.error))
@@ -257,8 +256,8 @@ class StreamOpened(Record, frozen=True, kw_only=True, tag="stream.opened"):
     verdict: VerdictName = "allow"
     reasons: tuple[ReasonRecord, ...] = ()
     size: Size = Size()
-    chunks: int = 0
-    omitted: int = 0
+    chunks: Count = 0
+    omitted: Count = 0
 
     def __post_init__(self) -> None:
         _cut_lists(self)
@@ -272,7 +271,7 @@ class ReviewOpened(Record, frozen=True, kw_only=True, tag="review.opened"):
     direction: Literal["input", "output"]
     reasons: tuple[ReasonRecord, ...] = ()
     expires_ts: str = ""
-    omitted: int = 0
+    omitted: Count = 0
 
     def __post_init__(self) -> None:
         _cut_lists(self)
@@ -308,7 +307,7 @@ class PolicyRejected(Record, frozen=True, kw_only=True, tag="policy.rejected"):
     """
 
     policy: str = ""
-    problems: int = 1
+    problems: Count = 1
     first: str = ""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,149 @@
+"""One record, one line, one way to write it: RFC 8785 by restriction.
+
+Invariants:
+* The bytes on disk are the canonical form, so that a verifier hashes what it reads and never rewrites it.
+* A line is read strictly: unknown kinds and fields, missing or repeated ones, floats, integers outside of
+  0 to 2^53 - 1, invalid UTF-8 and any other spelling of the same value are refused, because
+  `encode(decode(line)) == line` has to hold.
+* `link` is the only place that says how a line is bound to the one before it.
+
+Within these limits sorting by code point and shortest escapes are what RFC 8785 asks for; it differs only
+on floats, on integers beyond 2^53 and on keys outside of ASCII, none of which can occur here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from typing import Any, Union
+
+import msgspec
+
+from aigov.audit.records import KINDS, MAX_BYTES, SCHEMA, Count, Record, Value
+from aigov.errors import AigovError
+
+ORIGIN = "aigov.audit/1 origin "
+_EPOCH = datetime.datetime(1970, 1, 1)  # UTC by construction; no zone is ever attached
+
+
+class NotARecord(AigovError):
+    """Bytes that are not one record in canonical form, or a record that has no such form."""
+
+    code = "audit.not_a_record"
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        super().__init__(self.code + (f": {why}" if why else ""))
+
+
+class Writer(Value, frozen=True, kw_only=True):
+    """Who wrote a line: a random id, the process, the writer's own count from 0, and its software."""
+
+    id: str
+    pid: Count
+    wseq: Count
+    ver: str
+
+
+class Envelope(Value, frozen=True, kw_only=True):
+    """What the log adds to a record.
+
+    `seq` counts from 0 without gaps; `prev` is the link of the line before; `ts` is RFC 3339 UTC in
+    microseconds; `mono_us` is the monotonic clock of the boot that `boot` names.
+    """
+
+    v: str
+    seq: Count
+    prev: str
+    id: str
+    ts: str
+    mono_us: Count
+    boot: str
+    writer: Writer
+
+
+def _line_type(kind: type[Record]) -> type[msgspec.Struct]:
+    """The struct of one kind's whole line: every field required, so that each line has exactly one form."""
+    fields = [(field.name, field.type) for of in (Envelope, kind) for field in msgspec.structs.fields(of)]
+    return msgspec.defstruct(
+        kind.__name__, fields, bases=(Value,), frozen=True, kw_only=True, tag_field="kind", tag=kind.kind()
+    )
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    Union[tuple(_line_type(kind) for kind in KINDS)]  # noqa: UP007 - the members are made, not written
+)
+
+
+def encode(record: Record, envelope: Envelope) -> bytes:
+    """The canonical line of a record, without its newline. Raises NotARecord where there is none."""
+    line, why = b"", ""
+    try:
+        line = _ENCODER.encode(as_mapping(record, envelope))
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
+        why = "a value has no canonical form"
+    if why:
+        raise NotARecord(why)
+    # A struct is not checked when it is made; what was written is therefore read back before it counts.
+    decode(line)
+    return line
+
+
+def decode(line: bytes) -> Any:
+    """The record and envelope of a line, as one frozen struct. Raises NotARecord for anything else."""
+    entry, why = None, ""
+    if len(line) > MAX_BYTES:
+        why = f"over {MAX_BYTES} bytes"
+    else:
+        try:
+            entry = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            why = "not a record of a known kind"
+    if not why:
+        why = _spelling(entry, line)
+    if why:
+        raise NotARecord(why)
+    return entry
+
+
+def link(line: bytes) -> str:
+    """What the next line's `prev` says of this one: the SHA-256 of its bytes, without newline, in hex."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def origin_link(origin: str) -> str:
+    """What the first line's `prev` says: the link of the origin line, which is the log's identity."""
+    return link((ORIGIN + origin).encode())
+
+
+def timestamp(time_ns: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 UTC with microseconds: `2026-01-31T12:00:00.000001Z`."""
+    moment = _EPOCH + datetime.timedelta(microseconds=time_ns // 1000)
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def as_mapping(record: Record, envelope: Envelope) -> dict[str, Any]:
+    """Record and envelope as one flat mapping; nested values stay structs."""
+    fields = msgspec.structs.asdict(record)
+    fields["kind"] = record.kind()
+    fields.update(msgspec.structs.asdict(envelope))
+    return fields
+
+
+def plain(line: bytes) -> dict[str, Any]:
+    """A line as plain dicts, lists, text and integers, after reading it strictly."""
+    decode(line)
+    fields: dict[str, Any] = msgspec.json.decode(line)
+    return fields
+
+
+def _spelling(entry: Any, line: bytes) -> str:
+    """What keeps a readable line from being canonical, or ""."""
+    if _ENCODER.encode(entry) != line:
+        return "not in canonical form"
+    if not line.isascii() and not all(map(str.isascii, getattr(entry, "timing_us", ()))):
+        return "a key outside of ASCII"
+    if entry.v != SCHEMA:
+        return "not of this schema"
+    return ""

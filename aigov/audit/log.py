@@ -1,0 +1,159 @@
+"""The log as a process uses it: from any thread or task, durable before anybody is told.
+
+Invariants:
+* `append` returns when the record is durable, or raises AuditUnavailable, in bounded time.
+* No other exception leaves this module, and none holds anything of a record.
+* A record that was taken is written even if nobody waits for it any more.
+* A forked child inherits nothing: it drops the parent's handles and queue and opens the log for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from aigov.audit.disk import Disk
+from aigov.audit.records import Record
+from aigov.audit.settings import AuditSettings
+from aigov.audit.store import Receipt
+from aigov.audit.worker import Worker
+from aigov.errors import AuditUnavailable
+
+__all__ = ["Log", "Receipt"]
+
+QUEUE_SECONDS = 0.25
+TOO_SLOW = "the disk did not answer in time"
+FULL = "the queue is full"
+
+
+class Log:
+    """The record of a process's calls, in one folder that several processes may share.
+
+    `Log(folder, key=...)` touches nothing until the first record; `Log.open` opens at once and raises
+    AuditUnavailable where it cannot. `key`: 32 bytes that authenticate the head of the log. `disk`: for
+    tests, a simulator.
+    """
+
+    def __init__(
+        self, folder: Path, *, key: bytes, settings: AuditSettings | None = None, disk: Disk | None = None
+    ) -> None:
+        self.folder = Path(folder).absolute()
+        self._key = key
+        self._disk = disk or Disk()
+        self._patience = (settings or AuditSettings()).patience_ms / 1000
+        self._closed = False
+        self._begin()
+        _reset_after_fork(self)
+
+    @classmethod
+    def open(cls, folder: Path, *, key: bytes, settings: AuditSettings | None = None, disk: Disk | None = None) -> Log:
+        """Open a log, making it where there is none (folder 0700, files 0600). Raises AuditUnavailable."""
+        log, why = cls(folder, key=key, settings=settings, disk=disk), ""
+        try:
+            log._wait(log._put(None))
+        except AuditUnavailable as fault:
+            why = fault.why
+        if why:
+            with suppress(AuditUnavailable):
+                log.close()
+            raise AuditUnavailable(why)
+        return log
+
+    def append(self, record: Record) -> Receipt:
+        """Write a record; it is durable on return.
+
+        Raises AuditUnavailable, after `patience_ms` at the latest. The record may then still become
+        durable; an intent that does is recorded as `call.orphaned` when the log is closed.
+        """
+        return self._wait(self._put(record))
+
+    async def aappend(self, record: Record) -> Receipt:
+        """`append` for a task; the event loop runs on meanwhile. A cancelled wait does not undo the record."""
+        waiting = asyncio.wrap_future(await self._aput(record))
+        try:
+            await asyncio.wait((waiting,), timeout=self._patience)
+            if waiting.done():
+                return waiting.result()
+        finally:
+            waiting.cancel()
+        raise AuditUnavailable(TOO_SLOW)
+
+    def submit(self, record: Record) -> Future[Receipt]:
+        """Queue a record. The future gets its receipt once it is durable, or AuditUnavailable.
+
+        It cannot be cancelled. Raises AuditUnavailable where the log is closed or its queue stayed full
+        for 250 ms.
+        """
+        return self._put(record)
+
+    def close(self) -> None:
+        """Write what is queued and, where no other writer lives, seal the log. Idempotent.
+
+        Calls of this log that have no outcome are recorded as `call.orphaned`. Raises AuditUnavailable
+        where the log could not be sealed; it is closed all the same.
+        """
+        self._closed = True
+        why = self._worker.stop()
+        self._finalizer.detach()
+        if why:
+            raise AuditUnavailable(why)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with suppress(*(() if kind is None else (AuditUnavailable,))):
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"Log(closed={self._closed})"
+
+    def _begin(self) -> None:
+        self._worker = Worker(self.folder, key=self._key, disk=self._disk, patience=self._patience)
+        # Closes the log at the end of the process, or when nobody holds it any more.
+        self._finalizer = weakref.finalize(self, self._worker.stop)
+
+    def _after_fork(self) -> None:
+        self._finalizer.detach()
+        self._worker.drop()
+        self._begin()
+        if self._closed:
+            self._worker.stop()
+
+    def _put(self, record: Record | None) -> Future[Receipt]:
+        future = self._worker.put(record, QUEUE_SECONDS)
+        if future is None:
+            raise AuditUnavailable(FULL)
+        return cast("Future[Receipt]", future)
+
+    async def _aput(self, record: Record) -> Future[Receipt]:
+        deadline = time.monotonic() + QUEUE_SECONDS
+        while (future := self._worker.put(record, 0)) is None:
+            if time.monotonic() > deadline:
+                raise AuditUnavailable(FULL)
+            await asyncio.sleep(QUEUE_SECONDS / 50)
+        return cast("Future[Receipt]", future)
+
+    def _wait(self, future: Future[Receipt]) -> Receipt:
+        with suppress(TimeoutError):
+            return future.result(self._patience)
+        raise AuditUnavailable(TOO_SLOW)
+
+
+def _reset_after_fork(log: Log) -> None:
+    """Have a forked child start over. The system keeps the callback for good, so it holds the log weakly."""
+    reference = weakref.ref(log)
+
+    def after_fork() -> None:
+        forked = reference()
+        if forked is not None:
+            forked._after_fork()
+
+    os.register_at_fork(after_in_child=after_fork)

@@ -1,0 +1,48 @@
+"""Calls that were begun and never ended, because their writer died.
+
+Invariants:
+* A call counts as ended by any later outcome, whoever wrote it: a review may be resumed in another process.
+* Only writers that are known to be dead are asked about; a living one may still end its calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aigov.audit.canonical import NotARecord, decode
+from aigov.audit.reader import Lines, segments
+from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, StreamOpened
+
+OPENING = frozenset({CallIntent.kind(), StreamOpened.kind()})
+CLOSING = frozenset({CallOutcome.kind(), CallOrphaned.kind()})
+
+
+def orphans(folder: Path, writers: frozenset[str]) -> list[CallOrphaned]:
+    """A record for each call that one of `writers` left open, oldest first. Raises OSError."""
+    opened: dict[str, str] = {}
+    for entry in _entries(folder, [writer.encode() for writer in writers]):
+        if entry.writer.id in writers and kind_of(entry) in OPENING:
+            opened.setdefault(entry.call, entry.writer.id)
+    for entry in _entries(folder, [kind.encode() for kind in CLOSING]) if opened else ():
+        if kind_of(entry) in CLOSING:
+            opened.pop(entry.call, None)
+    return [CallOrphaned(call=call, writer=writer, why="crashed") for call, writer in opened.items()]
+
+
+def kind_of(entry: Any) -> str:
+    """The kind of a decoded line."""
+    return str(entry.__struct_config__.tag)
+
+
+def _entries(folder: Path, needles: Iterable[bytes]) -> Iterator[Any]:
+    """The decoded lines that contain one of `needles`. What is no record is for `verify` to name."""
+    wanted = tuple(needles)
+    for path in segments(folder):
+        for line in Lines(path):
+            if any(needle in line for needle in wanted):
+                try:
+                    yield decode(line)
+                except NotARecord:
+                    continue

@@ -1,0 +1,202 @@
+"""The one thread of a process that writes, and the queue before it.
+
+Whatever is queued while the disk is busy goes into the next batch: a sync is shared by all who wait for
+it, and nobody waits for a timer.
+
+Invariants:
+* Every future that was handed out is settled: a receipt once its record is durable, else AuditUnavailable.
+* Whatever goes wrong in the thread becomes a refusal; the thread itself goes on until it is stopped.
+* After a failed sync nothing is written any more. After any other fault the next record opens the log
+  anew, which moves a torn line aside and says so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from aigov.audit.canonical import NotARecord
+from aigov.audit.disk import Busy, Disk, reason
+from aigov.audit.head import HeadAltered
+from aigov.audit.orphans import CLOSING, OPENING
+from aigov.audit.records import CallOrphaned, Record
+from aigov.audit.store import HEAD_SECONDS, Damaged, Receipt, Store, SyncFailed
+from aigov.errors import AuditUnavailable
+
+QUEUE_RECORDS = 8_192
+BATCH_RECORDS = 1_024
+RETRY_SECONDS = 0.5
+
+Result = Receipt | NotARecord
+T = TypeVar("T")
+
+
+class Pending(NamedTuple):
+    """A record that waits for the disk; without a record, somebody who waits for the log to be open."""
+
+    record: Record | None
+    future: Future[Receipt | None]
+
+
+class Worker:
+    """A queue, a thread and the store that the thread alone touches."""
+
+    def __init__(self, folder: Path, *, key: bytes, disk: Disk, patience: float) -> None:
+        self._store = Store(folder, key=key, disk=disk, patience=patience / 2)
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._queue: deque[Pending] = deque()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        # What follows belongs to the thread.
+        self._opened = False
+        self._shut = ""
+        self._fault = ""
+        self._retry_at = 0.0
+        self._calls: set[str] = set()
+
+    def put(self, record: Record | None, seconds: float) -> Future[Receipt | None] | None:
+        """Queue a record; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
+        future: Future[Receipt | None] = Future()
+        future.set_running_or_notify_cancel()  # from here on nobody can take it back
+        with self._lock:
+            if not self._has_room() and seconds:
+                self._room.wait_for(self._has_room, seconds)
+            if not self._has_room():
+                return None
+            started = not self._stopping and self._start()
+            if started:
+                self._queue.append(Pending(record, future))
+                self._filled.notify()
+        if not started:
+            raise AuditUnavailable("the log is closed")
+        return future
+
+    def stop(self) -> str:
+        """Write what is queued, seal, and end the thread. Returns why that failed, or ""."""
+        with self._lock:
+            first, self._stopping = not self._stopping, True
+            self._filled.notify_all()
+            self._room.notify_all()
+            thread = self._thread
+        if thread is None or not first:
+            return ""
+        thread.join(2 * self._patience)
+        return "the disk did not answer in time" if thread.is_alive() else self._fault
+
+    def drop(self) -> None:
+        """Let go of what a fork copied. The thread is not there any more."""
+        self._store.drop()
+
+    # -- under the lock --------------------------------------------------------------------------
+
+    def _has_room(self) -> bool:
+        return self._stopping or len(self._queue) < QUEUE_RECORDS
+
+    def _start(self) -> bool:
+        """Start the thread unless it runs. False where the interpreter is ending and allows no more threads."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="aigov-audit", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
+
+    # -- in the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (batch := self._take()) is not None:
+            if batch:
+                self._serve(batch)
+            if self._opened and self._store.head_due:
+                self._attempt(self._store.cover)
+        self._finish()
+
+    def _take(self) -> list[Pending] | None:
+        """What is queued, at most a batch; empty when only the head is due; None when all is done."""
+        with self._lock:
+            while not self._queue and not self._stopping:
+                idle = HEAD_SECONDS if self._opened and self._store.uncovered else None
+                if not self._filled.wait(idle):
+                    return []
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_RECORDS))]
+            self._room.notify_all()
+            return batch or None
+
+    def _serve(self, batch: Sequence[Pending]) -> None:
+        records = [pending.record for pending in batch if pending.record is not None]
+        results = self._attempt(lambda: self._write(records))
+        if results is None:
+            for pending in batch:
+                pending.future.set_exception(AuditUnavailable(self._shut or self._fault))
+            return
+        written = iter(results)
+        for pending in batch:
+            self._settle(pending, None if pending.record is None else next(written))
+
+    def _write(self, records: Sequence[Record]) -> list[Result]:
+        self._open()
+        return self._store.write(records) if records else []
+
+    def _open(self) -> None:
+        if not self._opened:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._store.open()
+            self._opened = True
+
+    def _settle(self, pending: Pending, result: Result | None) -> None:
+        if isinstance(result, NotARecord):
+            pending.future.set_exception(AuditUnavailable(result.why))
+            return
+        if result is not None and result.kind in OPENING:
+            self._calls.add(result.call)
+        elif result is not None and result.kind in CLOSING:
+            self._calls.discard(result.call)
+        pending.future.set_result(result)
+
+    def _attempt(self, work: Callable[[], T]) -> T | None:
+        """Do something with the store; None where it failed, and `_fault` says why."""
+        if self._shut or (not self._opened and time.monotonic() < self._retry_at):
+            return None
+        shut = again = False
+        try:
+            done = work()
+        except Busy:
+            self._fault = "another process holds the log"
+        except SyncFailed as error:
+            self._fault, shut = f"{reason(error)} on sync; open the log anew", True
+        except OSError as error:
+            self._fault, again = reason(error), True
+        except (Damaged, HeadAltered) as error:
+            self._fault, again = str(error), True
+        except Exception:  # noqa: BLE001 - whatever broke, the call that waits has to be refused, not left waiting
+            self._fault, again = "a fault of the log itself", True
+        else:
+            self._fault = ""
+            return done
+        self._shut = self._fault if shut else ""
+        self._opened = self._opened and not (shut or again)
+        return None
+
+    def _finish(self) -> None:
+        """Close the calls that nobody will end any more, seal, and let go."""
+        if self._opened or self._fault:
+            self._retry_at = 0.0
+            self._attempt(self._seal)
+        self._store.drop()
+
+    def _seal(self) -> None:
+        self._open()
+        left = [CallOrphaned(call=call, writer=self._store.id, why="closed") for call in sorted(self._calls)]
+        for start in range(0, len(left), BATCH_RECORDS):
+            self._store.write(left[start : start + BATCH_RECORDS])
+        self._store.seal()
