@@ -122,7 +122,7 @@ STATUS = {
     "audit": 503,
     "guard": 503,
     "plugin": 503,
-    "rule": 503,
+    "rule.fault": 503,
     "lockdown": 503,
 }
 

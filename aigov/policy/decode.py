@@ -45,7 +45,10 @@ class Decoder:
 
     def decode(self, node: Node, kind: kinds.Type, path: tuple[Step, ...]) -> Any:
         """The value of `node` as `kind`. Anything returned while `problems` is not empty is not to be used."""
+        instead = _instead(node, kind)
         kind = bare(kind)
+        if instead:
+            return self._mismatch(node, kind, path, instead)
         if isinstance(kind, kinds.UnionType):
             return self._union(node, kind, path)
         if isinstance(kind, kinds.AnyType):
@@ -68,7 +71,10 @@ class Decoder:
         for key, child in node.pairs:
             field = fields.get(key.text)
             if field is None:
-                self._report(key.where, f"`{dotted(path)}` has no key {shown(key.text)}", nearest(key.text, fields))
+                fix = nearest(key.text, fields)
+                if is_nothing(child) and not key.style and " " in key.text:
+                    fix = "quote the text before it: without quotes a comma ends it"
+                self._report(key.where, f"`{dotted(path)}` has no key {shown(key.text)}", fix)
             else:
                 values[field.name] = self.decode(child, field.type, (*path, key.text))
         missing = [field for field in kind.fields if field.required and field.encode_name not in dict_of(node)]
@@ -163,7 +169,7 @@ class Decoder:
     # -- texts, numbers, choices -----------------------------------------------------------------------
 
     def _scalar(self, node: Scalar, kind: kinds.Type, path: tuple[Step, ...]) -> Any:
-        if not node.style and not node.text:
+        if is_nothing(node):
             fix = f"give it {expected(kind)}, or leave the key out"
             return self._report(node.where, f"`{dotted(path)}` has no value", fix)
         if isinstance(kind, kinds.StrType):
@@ -185,7 +191,7 @@ class Decoder:
             return self._report(node.where, what, f'quote it: "{node.text}"')
         size = len(node.text)
         fits = (kind.min_length or 0) <= size and (kind.max_length is None or size <= kind.max_length)
-        if not fits or (kind.pattern is not None and not re.search(kind.pattern, node.text)):
+        if not fits or (kind.pattern is not None and not _matches(kind.pattern, node.text)):
             return self._mismatch(node, kind, path)
         return node.text
 
@@ -268,6 +274,11 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and not node.style and node.text in ("null", "~")
 
 
+def is_nothing(node: Node) -> bool:
+    """Whether nothing stands where a value should."""
+    return isinstance(node, Scalar) and not node.style and not node.text
+
+
 def dict_of(node: Entries) -> dict[str, Node]:
     """The entries by key."""
     return {key.text: value for key, value in node.pairs}
@@ -312,6 +323,19 @@ def surprise_in(node: Scalar) -> str:
     if _NUMBER_LIKE.fullmatch(node.text):
         return "a number"
     return "a date" if _DATE_LIKE.fullmatch(node.text) else ""
+
+
+def _instead(node: Node, kind: kinds.Type) -> str:
+    """What a struct's author says about a value that people may try: `Meta(extra={"instead": {value: advice}})`."""
+    advice: dict[str, str] = (kind.extra or {}).get("instead", {}) if isinstance(kind, kinds.Metadata) else {}
+    return advice.get(node.text, "") if isinstance(node, Scalar) else ""
+
+
+def _matches(pattern: str, text: str) -> bool:
+    r"""Whether the pattern is found; its final `$` is the very end, not "before a last line feed"."""
+    if pattern.endswith("$") and not pattern.endswith(r"\$"):
+        pattern = pattern[:-1] + r"\Z"
+    return re.search(pattern, text) is not None
 
 
 def _suits(node: Node) -> Callable[[kinds.Type], bool]:
