@@ -28,7 +28,7 @@ def orphans(folder: Path, writers: frozenset[str]) -> list[CallOrphaned]:
     for entry in _entries(folder, [kind.encode() for kind in CLOSING]) if opened else ():
         if kind_of(entry) in CLOSING:
             opened.pop(entry.call, None)
-    return [CallOrphaned(call=call, writer=writer, why="crashed") for call, writer in opened.items()]
+    return [CallOrphaned(call=call, left_by=writer, why="crashed") for call, writer in opened.items()]
 
 
 def kind_of(entry: Any) -> str:

@@ -242,10 +242,10 @@ class CallOutcome(Record, frozen=True, kw_only=True, tag="call.outcome"):
 
 
 class CallOrphaned(Record, frozen=True, kw_only=True, tag="call.orphaned"):
-    """A call whose writer ended between intent and outcome. `writer`: its id; `why`: crashed or closed."""
+    """A call whose writer ended between intent and outcome. `left_by`: that writer's id."""
 
     call: str
-    writer: str
+    left_by: str
     why: Literal["crashed", "closed"]
 
 

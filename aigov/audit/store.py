@@ -50,6 +50,7 @@ LOCK = "append.lock"
 QUARANTINE = "quarantine"
 HEAD_SECONDS = 1.0
 LOOK_BACK = 64 * 1024
+OWN_RECORDS = 256
 TORN_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -154,8 +155,12 @@ class Store:
             self._commit(self._catch_up())
             self._put_head(sealed=False)
 
-    def seal(self) -> bool:
-        """Stop writing; the last living writer seals the log. Returns whether it did. Raises OSError, Damaged."""
+    def seal(self, left: Sequence[Record]) -> bool:
+        """Write `left` and stop; the last living writer seals the log. Returns whether it did.
+
+        Raises OSError, Damaged.
+        """
+        self._write_own(left)
         self._see_to_the_dead()
         with locked(self._handles[0], self._patience):
             found = self._catch_up()
@@ -248,10 +253,15 @@ class Store:
         with locked(self._handles[0], self._patience):
             dead = self._living.dead()
         if dead:
-            left = orphans(self._folder, dead)
-            for start in range(0, len(left), 256):
-                self.write(left[start : start + 256])
+            self._write_own(orphans(self._folder, dead))
             self._living.forget(dead)
+
+    def _write_own(self, records: Sequence[Record]) -> None:
+        """Append what the log itself has to say; that it cannot be written is a fault, not the caller's."""
+        for start in range(0, len(records), OWN_RECORDS):
+            for result in self.write(records[start : start + OWN_RECORDS]):
+                if isinstance(result, NotARecord):
+                    raise result
 
     # -- appending -------------------------------------------------------------------------------
 

@@ -196,7 +196,6 @@ class Worker:
 
     def _seal(self) -> None:
         self._open()
-        left = [CallOrphaned(call=call, writer=self._store.id, why="closed") for call in sorted(self._calls)]
-        for start in range(0, len(left), BATCH_RECORDS):
-            self._store.write(left[start : start + BATCH_RECORDS])
-        self._store.seal()
+        self._store.seal(
+            [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
+        )
