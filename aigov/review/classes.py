@@ -14,10 +14,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import sys
-from types import MemberDescriptorType
 from typing import Any, Final
 
 import msgspec
+
+from aigov.text.state import attributes_of, read_slots, set_attributes, slots_of
 
 Named = dict[str, Any]
 LIMIT: Final = 512  # characters in a class's path: longer is no name that a person wrote
@@ -75,30 +76,18 @@ def shape(cls: type) -> list[str]:
 
 def take(value: object) -> tuple[Named, Named]:
     """An object's state as it lies in memory: what its slots hold, and its `__dict__`."""
-    slots: Named = {}
-    for name, slot in _slots(type(value)).items():
-        try:
-            slots[name] = slot.__get__(value)
-        except AttributeError:  # a slot that was never filled stays so
-            continue
-    return slots, dict(_dict_of(value) or {})
+    return read_slots(value, slots_of(type(value))), attributes_of(value)
 
 
 def build(cls: type, slots: Named, attributes: Named) -> object:
     """The object that `take` took apart. Raises Unfit where the state does not fit the class."""
-    value = _struct(cls, slots) if is_struct(cls) else object.__new__(cls)
-    known = _slots(cls)
-    if not slots.keys() <= known.keys():
-        raise Unfit(f"`{cls.__module__}:{cls.__qualname__}` has changed since the ticket was opened")
-    if not is_struct(cls):
+    if is_struct(cls):
+        value = _struct(cls, slots)
+    else:
+        value, known = object.__new__(cls), slots_of(cls)
         for name, held in slots.items():
             known[name].__set__(value, held)
-    target = _dict_of(value)
-    if target is not None:
-        target.clear()
-        target.update(attributes)
-    elif attributes:
-        raise Unfit(f"`{cls.__module__}:{cls.__qualname__}` has changed since the ticket was opened")
+    set_attributes(value, attributes)
     return value
 
 
@@ -110,22 +99,3 @@ def _struct(cls: type, fields: Named) -> object:
     for name, held in fields.items():
         msgspec.structs.force_setattr(value, name, held)
     return value
-
-
-def _slots(cls: type) -> dict[str, MemberDescriptorType]:
-    """Every slot of the class and its bases; the one that attribute access finds wins."""
-    found: dict[str, MemberDescriptorType] = {}
-    for base in cls.__mro__:
-        for name, held in base.__dict__.items():
-            if isinstance(held, MemberDescriptorType):
-                found.setdefault(name, held)
-    return found
-
-
-def _dict_of(value: object) -> Named | None:
-    """The object's `__dict__`, past any `__getattribute__` of its own; None where it has none."""
-    try:
-        held = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return None
-    return held if type(held) is dict else None

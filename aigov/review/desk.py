@@ -51,6 +51,8 @@ from aigov.review.store import BUSY_S, Row, Store
 from aigov.review.values import kind
 from aigov.types import Principal
 
+__all__ = ["Case", "Claim", "Desk", "Entry", "Judgement", "Permits", "Status"]
+
 Permits = Callable[[Principal, str, str], bool]
 
 REVIEW: Final = "review"  # the action that a reviewer must hold

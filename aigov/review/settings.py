@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -41,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def faults(self) -> dict[str, tuple[str, str]]:
         """What is wrong with each entry, and what would be right; empty where all is well."""
         found: dict[str, tuple[str, str]] = {}
-        if not (math.isfinite(self.min_confidence) and 0 <= self.min_confidence <= 1):
+        if not 0 <= self.min_confidence <= 1:
             found["min_confidence"] = ("not a number from 0 to 1", "write 0.85, say, or 0 for off")
         if not SHORTEST_S <= seconds(self.expires) <= LONGEST_S:
             found["expires"] = ("not a time from 1m to 30d", "write a number and s, m, h or d, such as `72h`")

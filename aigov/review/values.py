@@ -141,7 +141,7 @@ class _Writer(_Bounded):
     def _object(self, value: Any, cls: type, depth: int) -> list[Any]:
         if value is msgspec.UNSET:
             return ["unset"]
-        if isinstance(value, Enum):
+        if issubclass(cls, Enum):  # not isinstance: that asks the object for its class
             return ["e", path_of(cls), _member(value, cls)]
         if not (is_struct(cls) or is_model(cls)):
             raise Unfit(
