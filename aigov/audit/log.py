@@ -34,12 +34,7 @@ FULL = "the queue is full"
 
 
 class Log:
-    """The record of a process's calls, in one folder that several processes may share.
-
-    `Log(folder, key=...)` touches nothing until the first record; `Log.open` opens at once and raises
-    AuditUnavailable where it cannot. `key`: 32 bytes that authenticate the head of the log. `disk`: for
-    tests, a simulator.
-    """
+    """The record of a process's calls, in one folder that several processes may share. Made by `Log.open`."""
 
     def __init__(
         self, folder: Path, *, key: bytes, settings: AuditSettings | None = None, disk: Disk | None = None
@@ -50,11 +45,13 @@ class Log:
         self._patience = (settings or AuditSettings()).patience_ms / 1000
         self._closed = False
         self._begin()
-        _reset_after_fork(self)
 
     @classmethod
     def open(cls, folder: Path, *, key: bytes, settings: AuditSettings | None = None, disk: Disk | None = None) -> Log:
-        """Open a log, making it where there is none (folder 0700, files 0600). Raises AuditUnavailable."""
+        """Open a log, making it where there is none (folder 0700, files 0600). Raises AuditUnavailable.
+
+        `key`: 32 bytes that authenticate the head of the log. `disk`: a simulator, for tests.
+        """
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
             log._wait(log._put(None))
@@ -64,7 +61,13 @@ class Log:
             with suppress(AuditUnavailable):
                 log.close()
             raise AuditUnavailable(why)
+        _reset_after_fork(log)
         return log
+
+    @property
+    def failed(self) -> bool:
+        """Whether this log takes no more records, ever: it was closed, or a sync failed. Open it anew."""
+        return self._closed or self._worker.shut
 
     def append(self, record: Record) -> Receipt:
         """Write a record; it is durable on return.

@@ -91,6 +91,11 @@ class Worker:
         thread.join(2 * self._patience)
         return "the disk did not answer in time" if thread.is_alive() else self._fault
 
+    @property
+    def shut(self) -> bool:
+        """Whether a sync failed, so that nothing is written any more."""
+        return bool(self._shut)
+
     def drop(self) -> None:
         """Let go of what a fork copied. The thread is not there any more."""
         self._store.drop()
