@@ -55,6 +55,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         node = self.root.get("plugins")
         return tuple(key.text for key, _ in node.pairs) if isinstance(node, Entries) else ()
 
+    def has(self, key: str) -> bool:
+        """Whether a top-level key is set."""
+        return self.root.get(key) is not None
+
     def section(self, key: str, type: Any, required: bool = False) -> Section:
         """The section under `key`, decoded as `type`: a frozen struct, or a list or map of them.
 
