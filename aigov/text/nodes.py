@@ -206,7 +206,7 @@ def plain_value(value: Any) -> Any:
         case str():
             return str.__str__(value)
         case int():
-            return int.__int__(value) if -INT64 <= value < INT64 else math.copysign(_huge(value), value)
+            return int.__int__(value) if -INT64 <= value < INT64 else _huge(value)
         case float():
             return float.__float__(value)
         case Decimal():
@@ -222,7 +222,9 @@ def plain_value(value: Any) -> Any:
 
 
 def _huge(value: int) -> float:
-    return float(value) if value.bit_length() < 1000 else math.inf
+    if value.bit_length() < 1000:
+        return float(value)
+    return math.inf if value > 0 else -math.inf
 
 
 def _name(key: Node) -> str:

@@ -41,12 +41,14 @@ class Stream:
         """Fresh chunks with the `(start, end, replacement)` of each part put in, by the part's index.
 
         A replacement stands in the chunk where its span starts; what the span covers of later chunks is cut.
-        Raises ValueError where spans overlap or lie outside of the part, Malformed `input.key_clash`.
+        Raises ValueError where spans overlap or lie outside of a part, Malformed `input.key_clash`.
         """
+        if not set(edits) <= set(range(len(self.parts))):
+            raise ValueError("there is no such part")
         texts: list[dict[int, str]] = [{} for _ in self._roots]
         for index, part in enumerate(self.parts):
             replacements = checked(edits.get(index, ()), len(part.text))
-            for piece, text in _spread(self._pieces[index], replacements):
+            for piece, text in _spread(self._pieces[index], replacements, shared=_is_key(part.path)):
                 texts[piece.chunk][piece.part] = text
         ordered = [[held[number] for number in range(len(held))] for held in texts]
         built: list[Any] = guarded(lambda: [root.build(held) for root, held in zip(self._roots, ordered, strict=True)])
@@ -93,11 +95,13 @@ def _joined(path: str, pieces: Sequence[Piece]) -> str:
     return pieces[0].text if _is_key(path) else "".join(piece.text for piece in pieces)
 
 
-def _spread(pieces: Sequence[Piece], replacements: Sequence[Replacement]) -> Iterable[tuple[Piece, str]]:
-    """Each piece with its new text: the replacements cut at the borders of the pieces."""
+def _spread(
+    pieces: Sequence[Piece], replacements: Sequence[Replacement], *, shared: bool
+) -> Iterable[tuple[Piece, str]]:
+    """Each piece with its new text: the replacements cut at the borders of the pieces, or whole in a shared key."""
     if not replacements:
         return ((piece, piece.text) for piece in pieces)
-    if not pieces[-1].offset:  # one piece, or the same key in many chunks
+    if shared:
         return ((piece, splice(piece.text, replacements)) for piece in pieces)
     offsets = [piece.offset for piece in pieces]
     local: list[list[Replacement]] = [[] for _ in pieces]
