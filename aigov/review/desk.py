@@ -358,6 +358,8 @@ def _people(principal: Principal) -> Iterator[str]:
 
 def _edit(case: Case, edited: bytes) -> bytes:
     """The packed answer in place of the old, where that may be."""
+    if not isinstance(edited, bytes):
+        raise _error(codes.NOT_RESUMABLE)
     if case.direction != "output" or kind(edited) != kind(case.content):
         raise _error(codes.NOT_EDITABLE)
     return edited
