@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aigov.errors import GuardFault, Location, PolicyError, Problem
+from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import CONTRIBUTE
 from aigov.plugins.answers import ENTITY, MAX_RULINGS, REASON, Nonsense, Says, codes, recognised
 from aigov.plugins.guards import (
@@ -43,10 +43,10 @@ from aigov.plugins.guards import (
 )
 from aigov.plugins.hooks import Asked, Registry
 from aigov.plugins.lock import LOCK_COMMAND, Pin
-from aigov.plugins.workers import OUT, TIMEOUT, Watch, Workers
+from aigov.plugins.starting import within_limit
+from aigov.plugins.workers import Watch, Workers
 
 LIMIT_S = 0.25
-START_LIMIT_S = 30.0
 PLUGIN_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ALWAYS = frozenset({"aigov_settings", "aigov_start"})
 DECLARES = frozenset({"aigov_reasons", "aigov_entities"})
@@ -105,7 +105,7 @@ def assemble(
         members = [_member(name, thirdparty[name], pins.get(name)) for name in sorted(thirdparty)]
         guards = [_Member(name, builtin[name], True, Location(f"aigov/{name}"), None) for name in builtin]
         for member in [*members, *guards]:  # 2
-            build.limited(member, partial(build.prepare, member))
+            build.limited(member, "its hooks were looked at", partial(build.prepare, member))
         for member in [*members, *guards]:  # 3, 4
             build.start(member)
         whole = build.bind([*guards, *members], _digest(thirdparty, pins))  # 5
@@ -132,19 +132,12 @@ class _Build:
         """End whatever was begun."""
         dismiss([*self.workers.values(), *self.watched], self.observers, self.watch)
 
-    def limited(self, member: _Member, task: Callable[[], None]) -> None:
+    def limited(self, member: _Member, doing: str, task: Callable[[], None]) -> None:
         """Do a step for one member: a third party's in a thread, within the limit for starting."""
         if member.trusted:
             task()
-            return
-        workers = Workers(member.name, START_LIMIT_S, self.watch, size=1, fault=lambda code: None)
-        try:
-            error = workers.run(lambda: _told(member, task))
-        except GuardFault as fault:
-            error = member.error(_blocked(fault.code), "mend the plugin, or take it out of the lock")
-        workers.close()
-        if error is not None:
-            raise PolicyError(error.problems)
+        else:
+            within_limit(member.name, member.where, doing, task)
 
     def prepare(self, member: _Member) -> None:
         """Check a factory's hooks, and take what it declares before anything is started."""
@@ -162,7 +155,7 @@ class _Build:
             self.workers[member.name] = Workers(
                 member.name, self._limit_s, self.watch, fault=lambda code: self.counts.add(member.name)
             )
-        self.limited(member, partial(self._begin, member))
+        self.limited(member, "it was started", partial(self._begin, member))
 
     def bind(self, members: list[_Member], digest: str) -> Guards:
         """The finished set."""
@@ -284,24 +277,6 @@ def _granted(member: _Member) -> None:
     if member.granted is not None:
         for hook in sorted(answered - member.granted):
             raise member.error(f"answers `{hook}`, which it was not granted", f"look at it, then run `{LOCK_COMMAND}`")
-
-
-def _told(member: _Member, task: Callable[[], None]) -> PolicyError | None:
-    """What went wrong in a third party's step, in words of ours: its own may quote what it was given."""
-    try:
-        task()
-    except PolicyError as error:
-        return PolicyError(error.problems)
-    except Nonsense:
-        return member.error("answered nonsense while it was started", "its hooks are described in `aigov.hookspecs`")
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises while it starts is an error of the policy
-        kind = type(error).__name__
-        return member.error(f"raised `{kind}` while it was started", "mend the plugin, or take it out of the lock")
-    return None
-
-
-def _blocked(code: str) -> str:
-    return f"took longer than {START_LIMIT_S:g} s to start" if code in (TIMEOUT, OUT) else "ended its thread at start"
 
 
 def _codes(member: _Member, hooks: Mapping[str, Asked], hook: str, shape: re.Pattern[str]) -> frozenset[str]:

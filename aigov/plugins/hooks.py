@@ -105,6 +105,11 @@ class Registry:
     def _unanswerable(self, name: str, hook: str, implementation: HookImpl) -> Iterable[tuple[str, str]]:
         if inspect.iscoroutinefunction(implementation.function) or inspect.isasyncgenfunction(implementation.function):
             yield f"`{hook}` of plugin `{name}` is asynchronous", "hooks are plain functions; nobody awaits them"
+        if hook == "aigov_start" and set(implementation.argnames) != set(self.arguments(hook)):
+            yield (
+                f"`aigov_start` of plugin `{name}` does not take what it is given",
+                "it takes `settings` and `context`",
+            )
         for argument in implementation.kwargnames:
             fix = "pluggy never fills an argument that has a default; take the default away"
             yield f"argument `{argument}` of `{hook}` of plugin `{name}` has a default", fix

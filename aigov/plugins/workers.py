@@ -265,6 +265,7 @@ class Workers:
             with contextlib.suppress(queue.Empty):
                 while True:
                     waiting.append(self._jobs.get_nowait())
+            self._threads += waiting.count(None)  # threads that were already asked to end, and still must
             self._dismiss()
         for job in waiting:
             if job is not None:
