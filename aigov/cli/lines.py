@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
+import msgspec
+
 from aigov.cli.exits import cannot
 
 MAX_BYTES = 1_000_000
@@ -104,3 +106,17 @@ def _skipped(number: int, data: bytes, stream: BinaryIO) -> Line:
         size += len(more)
         data = data[-1:] + more
     return Line(number, "", _split(data)[1], size, "input.too_large")
+
+
+def member(line: Line, name: str) -> Line:
+    """The text member `name` of a line that is a JSON object, or why there is none."""
+    if line.why:
+        return line
+    try:
+        value = msgspec.json.decode(line.text)
+    except (msgspec.DecodeError, RecursionError):
+        return line._replace(text="", why="input.not_json")
+    text = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(text, str):
+        return line._replace(text="", why="input.no_member")
+    return line._replace(text=text)

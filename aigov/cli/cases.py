@@ -1,0 +1,125 @@
+"""Golden cases of a policy: who asks what with which content, and the decision that has to come out.
+
+Invariants:
+* A case file is read as strictly as a policy: what is misspelt is an error with file, line and column.
+* Running a case calls nothing, records nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import inspect as kinds
+
+from aigov.cli.exits import cannot
+from aigov.errors import Location, PolicyError, Problem
+from aigov.governor import Governor
+from aigov.policy import nodes
+from aigov.policy.decode import Decoder
+from aigov.text.spans import resolve
+from aigov.types import Decision, Principal
+
+FOLDER = "cases"
+MAX_BYTES = 1_000_000
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks in a case."""
+
+    id: str
+    roles: tuple[str, ...] = ()
+    tenant: str = ""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One case. `content`: a text, or the arguments by name. What is set among the rest has to come out.
+
+    `reasons`: the codes at the verdict, in any order. `hides`: the entity types that are replaced, each once.
+    Without `principal` nobody is acting.
+    """
+
+    name: str
+    action: str
+    resource: str
+    verdict: Literal["allow", "transform", "review", "deny"]
+    principal: Who | None = None
+    content: dict[str, str | float | int | bool] | str = ""
+    reasons: tuple[str, ...] | None = None
+    hides: tuple[str, ...] | None = None
+
+
+class CaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a case file holds."""
+
+    cases: tuple[Case, ...]
+
+
+class Result(NamedTuple):
+    """A case that was run. `wrong` says what differed, "" where nothing did."""
+
+    file: str
+    case: Case
+    wrong: str
+
+
+def run(gov: Governor, policies: Path) -> Iterator[Result]:
+    """Every case below `policies/cases`, in file order. Raises Stop where there is none, PolicyError."""
+    files = sorted(path for path in (policies / FOLDER).rglob("*.y*ml") if path.suffix in {".yaml", ".yml"})
+    if not files:
+        raise cannot(f"no case files in `{policies / FOLDER}`")
+    for path in files:
+        for case in read(path).cases:
+            yield Result(str(path.relative_to(policies)), case, _difference(case, _decision(gov, case)))
+
+
+def read(path: Path) -> CaseFile:
+    """The cases of one file. Raises PolicyError with every problem."""
+    node = nodes.parse(_text(path), str(path))
+    decoder = Decoder()
+    decoded: CaseFile = decoder.decode(node, kinds.type_info(CaseFile), ())
+    if decoder.problems:
+        raise PolicyError(decoder.problems)
+    return decoded
+
+
+def _text(path: Path) -> str:
+    why = "is over a million bytes"
+    try:
+        data = path.read_bytes()
+        if len(data) <= MAX_BYTES:
+            return data.decode("utf-8")
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        why = "is not UTF-8"
+    raise PolicyError(Problem(Location(str(path)), f"the case file {why}"))
+
+
+def _decision(gov: Governor, case: Case) -> Decision:
+    who = case.principal
+    principal = Principal(id=who.id, roles=who.roles, tenant=who.tenant) if who else None
+    return gov.evaluate(action=case.action, resource=case.resource, principal=principal, content=case.content)
+
+
+def _difference(case: Case, decision: Decision) -> str:
+    """What came out otherwise than the case says."""
+    return "; ".join(_differences(case, decision))
+
+
+def _differences(case: Case, decision: Decision) -> Iterator[str]:
+    verdict = decision.verdict.name.lower()
+    codes = {reason.code for reason in decision.reasons}
+    hidden = {edit.type for edit in resolve(decision.edits)}
+    if verdict != case.verdict:
+        yield f"{verdict} ({_listed(codes)}), not {case.verdict}"
+    if case.reasons is not None and codes != set(case.reasons):
+        yield f"because of {_listed(codes)}, not {_listed(case.reasons)}"
+    if case.hides is not None and hidden != set(case.hides):
+        yield f"hides {_listed(hidden)}, not {_listed(case.hides)}"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "nothing"

@@ -1,0 +1,182 @@
+"""What `aigov doctor` looks at: one function a question, each answering ok, warn or fail.
+
+Invariants:
+* A check changes nothing that stays; the file that it writes into the audit folder is gone when it ends.
+* A check that cannot be made is a `fail` that says so, never silence.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from aigov.cli import DISTRIBUTION
+from aigov.crypto import ROOT_KEY, KeyRing
+from aigov.errors import PolicyError, ReviewError
+from aigov.governor import Governor
+from aigov.policy import lockdown
+from aigov.snapshot import load
+
+OLDEST = (3, 11)
+VOLATILE = {"tmpfs", "ramfs", "devtmpfs"}
+REMOTE = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs"}
+_REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
+
+How = Literal["ok", "warn", "fail"]
+
+
+class Check(NamedTuple):
+    """One answer. `fix` says what to do where `how` is not ok."""
+
+    name: str
+    how: How
+    found: str
+    fix: str = ""
+
+
+def all_checks(policies: Path, audit: Path) -> Iterator[Check]:
+    """Every check, the environment first."""
+    yield python()
+    yield from distributions()
+    yield casbin()
+    yield keys(policies)
+    yield from policy(policies)
+    yield record(audit)
+    yield reviews(policies)
+
+
+def python() -> Check:
+    """The interpreter is one that the package supports."""
+    found = platform.python_version()
+    if sys.version_info >= OLDEST:
+        return Check("python", "ok", found)
+    return Check("python", "fail", found, "use Python 3.11 or newer")
+
+
+def distributions() -> Iterator[Check]:
+    """The package and everything it requires are installed."""
+    try:
+        own = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        yield Check(DISTRIBUTION, "warn", "runs from a folder, not installed", "run `pip install .` in the clone")
+        return
+    yield Check(DISTRIBUTION, "ok", own.version)
+    missing, versions = [], []
+    for line in own.requires or ():
+        name = _name(line)
+        if "extra ==" in line:
+            continue
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        yield Check("requirements", "fail", "missing: " + ", ".join(missing), "install the package again")
+    else:
+        yield Check("requirements", "ok", ", ".join(versions))
+
+
+def _name(requirement: str) -> str:
+    """The distribution that a requirement names."""
+    found = _REQUIREMENT.match(requirement)
+    return found[0] if found else requirement
+
+
+def casbin() -> Check:
+    """The old distribution `casbin` is not there: its files overwrite those of pycasbin."""
+    try:
+        old = importlib.metadata.version("casbin")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("casbin", "ok", "pycasbin alone")
+    fix = "uninstall `casbin` and whatever requires it, then install pycasbin again"
+    return Check("casbin", "fail", f"`casbin` {old} is installed over pycasbin", fix)
+
+
+def keys(policies: Path) -> Check:
+    """The root key beside the policy folder is there, whole, and its owner's alone."""
+    folder = policies.parent / "keys"
+    try:
+        KeyRing.load(folder)
+    except PolicyError as error:
+        return Check("keys", "fail", error.problems[0].what, error.problems[0].fix)
+    if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        return Check("keys", "warn", "others may write to the folder", f"run `chmod 700 {folder}`")
+    return Check("keys", "ok", str(folder / ROOT_KEY))
+
+
+def policy(policies: Path) -> Iterator[Check]:
+    """The policy and its plugins load, and nothing is locked down."""
+    try:
+        loaded = load(policies, KeyRing.generate())
+    except PolicyError as error:
+        first = error.problems[0]
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        yield Check("policy", "fail", f"{first.where}: {first.what}{more}", first.fix or "run `aigov policy check`")
+        return
+    loaded.snapshot.guards.close()
+    yield Check("policy", "ok", f"{loaded.name}, {loaded.snapshot.digest[:12]}")
+    if lockdown.active(policies):
+        yield Check("lockdown", "warn", "everything is refused", "run `aigov policy lift` when it is over")
+    else:
+        yield Check("lockdown", "ok", "off")
+
+
+def record(audit: Path) -> Check:
+    """The audit folder, or the one that it will be made in, takes a file and keeps it."""
+    folder = next(path for path in (audit, *audit.absolute().parents) if path.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".aigov-doctor-") as file:
+            file.write(b"aigov")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        fix = "give the program a folder of its own to write to"
+        return Check("audit folder", "fail", f"{folder}: {error.strerror or 'cannot be written'}", fix)
+    kind = _filesystem(folder)
+    if kind in VOLATILE:
+        return Check("audit folder", "warn", f"{folder} is in memory ({kind})", "keep the record on a disk")
+    if kind in REMOTE:
+        return Check(
+            "audit folder", "warn", f"{folder} is a network folder ({kind})", "keep the record on a local disk"
+        )
+    return Check("audit folder", "ok", f"{audit}" + ("" if folder == audit else " (will be made)"))
+
+
+def _filesystem(folder: Path) -> str:
+    """The kind of filesystem that `folder` is on, "" where the system does not say."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    here, best, kind = str(folder.resolve()), "", ""
+    for mount in mounts:
+        point, found = mount.split(" ")[1:3]
+        inside = here == point or here.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, found
+    return kind
+
+
+def reviews(policies: Path) -> Check:
+    """The ticket store can be read."""
+    try:
+        with tempfile.TemporaryDirectory() as log, Governor.from_policies(policies, audit=log) as gov:
+            waiting = len(gov.reviews("pending"))
+            spoilt = len(gov.reviews("tampered"))
+    except PolicyError:
+        return Check("reviews", "fail", "not looked at: keys or policy cannot be used", "mend those first")
+    except ReviewError as error:
+        return Check("reviews", "fail", str(error), "put back a copy of the ticket store")
+    if spoilt:
+        return Check(
+            "reviews", "fail", f"{spoilt} tickets were tampered with", "run `aigov review list --state tampered`"
+        )
+    return Check("reviews", "ok", f"{waiting} waiting")

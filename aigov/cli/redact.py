@@ -1,0 +1,122 @@
+"""`aigov redact`: a text with its personal data replaced, line by line, in constant memory.
+
+Invariants:
+* A line that cannot be redacted is never written: a mark with the reason code stands in its place.
+* `-o FILE` appears whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
+import typer
+
+from aigov.cli import lines, opening, options, show
+from aigov.cli.exits import Exit, Stop, cannot
+from aigov.errors import Refused
+from aigov.governor import Governor
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+class Tally:
+    """What was done to a text: lines, lines refused by reason, replaced spans by type."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.refused: Counter[str] = Counter()
+        self.replaced: Counter[str] = Counter()
+
+
+@app.command()
+def redact(
+    source: options.Input = lines.STDIN,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")] = "",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a text with its personal data replaced.
+
+    Every line is a text of its own: the same value gets the same token within a line. A summary goes to
+    stderr (with --json as one object). Exits 2 where a line was refused; `[REFUSED code]` stands for it.
+    """
+    tally = Tally()
+    with (
+        opening.governor(policies) as gov,
+        lines.opened(source) as text,
+        written(output) as out,
+        show.meter("redacting", text.size) as meter,
+    ):
+        for line in lines.read(text.stream):
+            out.write((_redacted(gov, line, tally) + line.end).encode("utf-8"))
+            meter.advance(line.size)
+        out.flush()
+    _summary(tally, as_json)
+    if tally.refused:
+        raise Stop(Exit.INCOMPLETE, f"{tally.refused.total()} lines were refused and left out")
+
+
+def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:
+    """The line's text redacted, or the mark that stands for it."""
+    tally.lines += 1
+    why = line.why
+    if not why:
+        try:
+            done = gov.redact(line.text)
+        except Refused as error:
+            why = error.reason
+        else:
+            tally.replaced.update(edit.type for edit in done.edits)
+            return done.text
+    tally.refused[why] += 1
+    return f"[REFUSED {why}]"
+
+
+@contextmanager
+def written(name: str) -> Iterator[BinaryIO]:
+    """Where the answer goes: stdout, or the file `name`, put in its place when all of it is written."""
+    if not name:
+        yield sys.stdout.buffer
+        return
+    target = Path(name)
+    whole = not target.exists() or target.is_file()  # a pipe or a device is written as it comes
+    beside = target.with_name(f".{target.name}.{os.getpid()}") if whole else target
+    stream = _create(beside, name)
+    try:
+        with stream:
+            yield stream
+        if whole:
+            os.replace(beside, target)
+    finally:
+        if whole:
+            beside.unlink(missing_ok=True)
+
+
+def _create(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        why = error.strerror or "unknown fault"
+    raise cannot(f"cannot write `{name}`: {why}")
+
+
+def _summary(tally: Tally, as_json: bool) -> None:
+    """What was done, on stderr: stdout holds the text alone."""
+    replaced, refused = dict(sorted(tally.replaced.items())), dict(sorted(tally.refused.items()))
+    if as_json:
+        line = {"lines": tally.lines, "replaced": replaced, "refused": refused}
+        sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
+        return
+    out = show.console(stderr=True)
+    if replaced:
+        out.print(show.table(("type", "replaced"), replaced.items(), right=("replaced",)))
+    if refused:
+        out.print(show.table(("refused because", "lines"), refused.items(), right=("lines",)))
+    out.print(f"{tally.lines} lines, {sum(replaced.values())} spans replaced, {sum(refused.values())} lines refused")

@@ -1,0 +1,173 @@
+"""`aigov review`: what waits for a person, and their decision.
+
+Who decides is named with `--as`, and the policy has to grant them the action `review`; that they are who
+they say is the business of whoever may read the keys.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from aigov.cli import lines, opening, options, show
+from aigov.cli.exits import Exit, Stop, usage
+from aigov.errors import ReviewError
+from aigov.governor import Governor
+from aigov.review.cases import Entry, Status
+from aigov.review.values import kind
+from aigov.types import Principal
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Decide what a machine may not.")
+Ticket = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket, `rv_...`.")]
+Note = Annotated[str, typer.Option("--note", metavar="CODE", help="Why, as a code for the record.")]
+State = Literal["pending", "approved", "rejected", "expired", "claimed", "done", "tampered", "all"]
+MAX_EDIT_BYTES = 4_000_000
+NO = {"review.not_permitted", "review.own_ticket", "review.already_decided", "review.expired", "review.rejected"}
+COLUMNS = ("ticket", "state", "what", "asked by", "because", "expires")
+
+
+@app.callback()
+def review() -> None:
+    """Decide what a machine may not."""
+
+
+@app.command("list")
+def list_tickets(
+    state: Annotated[State, typer.Option(help="Which ones.")] = "pending",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """The tickets, oldest first; nothing of their content."""
+    with opening.governor(policies) as gov:
+        entries = gov.reviews(None if state == "all" else state)
+    if as_json:
+        for entry in entries:
+            show.json_line(msgspec.to_builtins(entry))
+        return
+    out = show.console()
+    out.print(show.table(COLUMNS, map(_row, entries)) if entries else f"no ticket is {state}")
+
+
+@app.command("show")
+def show_ticket(
+    ticket: Ticket,
+    who: options.As,
+    roles: options.Roles = None,
+    tenant: options.Tenant = "",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """One ticket with its content, for somebody who may decide it."""
+    with opening.governor(policies) as gov:
+        case = _ask(lambda: gov.review_case(ticket, _reviewer(who, roles, tenant)))
+    texts = [{"path": part.path, "role": part.role, "text": part.text} for part in case.shown]
+    because = [{"code": one.code, "rule": one.rule} for one in case.reasons]
+    if as_json:
+        show.json_line(
+            {
+                "ticket": ticket,
+                "direction": case.direction,
+                "action": case.action,
+                "resource": case.resource,
+                "requester": case.requester.id,
+                "tenant": case.requester.tenant,
+                "reasons": because,
+                "call": case.call,
+                "texts": texts,
+            }
+        )
+        return
+    out = show.console()
+    what = "an answer that waits to be released" if case.direction == "output" else "a call that waits to be made"
+    out.print(f"{ticket}: {what}, asked for by {show.visible(case.requester.id)}")
+    out.print(show.table(("reason", "rule"), [(one["code"], one["rule"]) for one in because]))
+    out.print(show.table(("where", "text"), [(one["path"], one["text"]) for one in texts]))
+
+
+@app.command()
+def approve(
+    ticket: Ticket,
+    who: options.As,
+    roles: options.Roles = None,
+    tenant: options.Tenant = "",
+    edited: Annotated[
+        str, typer.Option("--edited", metavar="FILE", help="Release this answer instead: text, or JSON as it was.")
+    ] = "",
+    note: Note = "",
+    policies: options.Policies = options.POLICIES,
+    audit: options.Audit = options.AUDIT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Let a call be made, or an answer go out; whoever asked resumes it.
+
+    Exits 1 where the reviewer may not decide, or it is decided already.
+    """
+    reviewer = _reviewer(who, roles, tenant)
+    with opening.recording(policies, audit) as gov:
+        answer = _ask(lambda: _edit(gov, ticket, reviewer, edited)) if edited else None
+        status = _ask(lambda: gov.approve(ticket, reviewer, edited=answer, note_code=note or None))
+    _done(status, as_json)
+
+
+@app.command()
+def reject(
+    ticket: Ticket,
+    who: options.As,
+    roles: options.Roles = None,
+    tenant: options.Tenant = "",
+    note: Note = "",
+    policies: options.Policies = options.POLICIES,
+    audit: options.Audit = options.AUDIT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Refuse a call or an answer for good; its content is wiped.
+
+    Exits 1 where the reviewer may not decide, or it is decided already.
+    """
+    with opening.recording(policies, audit) as gov:
+        status = _ask(lambda: gov.reject(ticket, _reviewer(who, roles, tenant), note_code=note or None))
+    _done(status, as_json)
+
+
+def _reviewer(who: str, roles: list[str] | None, tenant: str) -> Principal:
+    if not who:
+        raise usage("`--as` needs an id")
+    return Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
+
+
+def _ask(question: Any) -> Any:
+    """The answer of the desk. What it refuses is `no`; what it cannot is `cannot`."""
+    try:
+        return question()
+    except ReviewError as error:
+        refused = error
+    raise Stop(Exit.NO if refused.code in NO else Exit.CANNOT, str(refused))
+
+
+def _edit(gov: Governor, ticket: str, reviewer: Principal, name: str) -> Any:
+    """The answer that the reviewer wrote: text where the answer is text, otherwise JSON of the same kind."""
+    was = kind(gov.review_case(ticket, reviewer).content)
+    with lines.opened(name) as source:
+        data = source.stream.read(MAX_EDIT_BYTES + 1)
+    if len(data) > MAX_EDIT_BYTES:
+        raise usage(f"the edited answer is over {MAX_EDIT_BYTES} bytes")
+    try:
+        return data.decode().removesuffix("\n") if was == "str" else msgspec.json.decode(data)
+    except ValueError:
+        pass
+    raise usage("the edited answer is not UTF-8 text" if was == "str" else "the edited answer is not JSON")
+
+
+def _done(status: Status, as_json: bool) -> None:
+    if as_json:
+        show.json_line({"ticket": status.ticket, "state": status.state})
+    else:
+        show.console().print(f"{status.ticket}: {status.state}")
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    what = f"{entry.action} {entry.resource} ({entry.direction})" if entry.action else ""
+    asked_by = f"{entry.requester} ({entry.tenant})" if entry.tenant else entry.requester
+    return entry.ticket, entry.state, what, asked_by, ", ".join(entry.reasons), entry.expires
