@@ -16,6 +16,8 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,10 +25,13 @@ import msgspec
 SCHEMA = "aigov.audit/1"
 MAX_BYTES = 16 * 1024
 MAX_INT = 2**53 - 1
-NAME_CHARS = 256
-WORD_CHARS = 64
+NAME_BYTES = 256
+WORD_BYTES = 64
+SHORT_BYTES = 32
 ERROR_CHARS = 128
-MAX_ENTRIES = {"reasons": 16, "shadow": 16, "findings": 32, "roles": 16, "on_behalf_of": 8}
+MAX_ENTRIES: Mapping[str, int] = MappingProxyType(
+    {"reasons": 16, "shadow": 8, "findings": 24, "roles": 16, "on_behalf_of": 8, "hooks": 32}
+)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
 VerdictName = Literal["allow", "transform", "review", "deny"]
@@ -43,14 +48,19 @@ def new_id() -> str:
     return str(uuid.UUID(int=(moment & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (noise >> 68) << 64 | low))
 
 
-def safe_name(text: str, limit: int = NAME_CHARS) -> str:
-    """`text` as it may stand in a record: printable, no lone surrogates, at most `limit` characters.
+def safe_name(text: str, limit: int = NAME_BYTES) -> str:
+    """`text` as it may stand in a record: printable, no lone surrogates, at most `limit` bytes of UTF-8.
 
     What is not printable (controls, bidirectional marks, surrogates) becomes U+FFFD: a name must not be
     able to break a line, a terminal or an encoder.
     """
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return cut if cut.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in cut)
+    name = text[: limit + 1]
+    if not name.isprintable():
+        name = "".join(char if char.isprintable() else "\ufffd" for char in name)
+    written = name.encode()
+    if len(written) <= limit:
+        return name
+    return written[: limit - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def error_name(error: BaseException | type[BaseException]) -> str:
@@ -75,7 +85,7 @@ class Actor(Value, frozen=True, kw_only=True):
         _clean(self, "tenant")
         _cut(self, "on_behalf_of")
         _cut(self, "roles")
-        _set(self, "roles", tuple(safe_name(role, WORD_CHARS) for role in self.roles))
+        _set(self, "roles", tuple(safe_name(role, WORD_BYTES) for role in self.roles))
 
 
 class Counted(Value, frozen=True, kw_only=True):
@@ -88,8 +98,9 @@ class Counted(Value, frozen=True, kw_only=True):
     action: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("type", "kind", "action"):
-            _clean(self, field, WORD_CHARS)
+        _clean(self, "type", WORD_BYTES)
+        _clean(self, "kind", SHORT_BYTES)
+        _clean(self, "action", SHORT_BYTES)
 
 
 class ReasonRecord(Value, frozen=True, kw_only=True):
@@ -101,7 +112,7 @@ class ReasonRecord(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in ("code", "rule", "layer"):
-            _clean(self, field, WORD_CHARS)
+            _clean(self, field, WORD_BYTES)
 
 
 class Shadow(Value, frozen=True, kw_only=True):
@@ -114,7 +125,7 @@ class Shadow(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in ("code", "rule", "layer"):
-            _clean(self, field, WORD_CHARS)
+            _clean(self, field, WORD_BYTES)
 
 
 class Size(Value, frozen=True, kw_only=True):
@@ -296,7 +307,7 @@ class PolicyActivated(Record, frozen=True, kw_only=True, tag="policy.activated")
     name: str = ""
 
     def __post_init__(self) -> None:
-        _clean(self, "layer", WORD_CHARS)
+        _clean(self, "layer", WORD_BYTES)
         _clean(self, "name")
 
 
@@ -321,7 +332,7 @@ class PolicyLockdown(Record, frozen=True, kw_only=True, tag="policy.lockdown"):
     reason: str = ""
 
     def __post_init__(self) -> None:
-        _clean(self, "reason", WORD_CHARS)
+        _clean(self, "reason", WORD_BYTES)
 
 
 class PolicyLifted(Record, frozen=True, kw_only=True, tag="policy.lifted"):
@@ -340,8 +351,9 @@ class PluginLoaded(Record, frozen=True, kw_only=True, tag="plugin.loaded"):
 
     def __post_init__(self) -> None:
         _clean(self, "plugin")
-        _clean(self, "version", WORD_CHARS)
-        _set(self, "hooks", tuple(safe_name(hook, WORD_CHARS) for hook in self.hooks[:32]))
+        _clean(self, "version", WORD_BYTES)
+        _cut(self, "hooks")
+        _set(self, "hooks", tuple(safe_name(hook, WORD_BYTES) for hook in self.hooks))
 
 
 class PluginFault(Record, frozen=True, kw_only=True, tag="plugin.fault"):
@@ -354,7 +366,7 @@ class PluginFault(Record, frozen=True, kw_only=True, tag="plugin.fault"):
 
     def __post_init__(self) -> None:
         _clean(self, "plugin")
-        _clean(self, "hook", WORD_CHARS)
+        _clean(self, "hook", WORD_BYTES)
         _set(self, "error", _safe_error(self.error))
 
 
@@ -382,7 +394,7 @@ def _set(value: Value, field: str, to: Any) -> None:
     msgspec.structs.force_setattr(value, field, to)
 
 
-def _clean(value: Value, field: str, limit: int = NAME_CHARS) -> None:
+def _clean(value: Value, field: str, limit: int = NAME_BYTES) -> None:
     _set(value, field, safe_name(getattr(value, field), limit))
 
 
