@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ SECONDS_PER_CHAR = 100e-6
 MOST_SECONDS = 30.0
 
 _deadline: ContextVar[float] = ContextVar("aigov_privacy_deadline")
+_LONE = re.compile("[\ud800-\udfff]")
 _SAMPLES = ("", "a", "1", " ", "a b", "\n", "é", "a\nb", "-")
 _FLAGS = "(?m)"  # with the options below: what Presidio runs every pattern under
 
@@ -95,12 +97,21 @@ class Linear:
     def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
         """Every match, in linear time; there is nothing to time out."""
         del timeout
-        yield from self._compiled.finditer(text)
+        yield from self._compiled.finditer(text if _whole(text) else _LONE.sub("\ufffd", text))
 
     @property
     def matches_nothing(self) -> bool:
         """Whether some text has a match of no characters, as `x*` and `\\b` have."""
         return any(match.start() == match.end() for text in _SAMPLES for match in self.finditer(text))
+
+
+def _whole(text: str) -> bool:
+    """Whether the text can be written as UTF-8, which RE2 reads: no surrogate stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def compile_linear(expression: str) -> Linear | str:

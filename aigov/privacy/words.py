@@ -201,13 +201,18 @@ class ContextScores:
         recognizers: Sequence[Any],
         context: Sequence[str] | None = None,
     ) -> list[Any]:
-        """A copy of each result, its score raised where a context word of its recogniser stands before it."""
+        """A copy of each result, its score raised where a context word of its recogniser stands before it.
+
+        Raises ValueError or TypeError for a score that is none.
+        """
         del text
         wanted = {recognizer.id: _lowered(recognizer.context) for recognizer in recognizers}
         given = [word.lower() for word in context or ()]
         return [self._scored(result, wanted, nlp_artifacts, given) for result in raw_results]
 
     def _scored(self, result: Any, wanted: dict[str, list[str]], artifacts: Any, given: list[str]) -> Any:
+        if not 0 <= result.score <= CEILING:  # Presidio would drop a NaN in silence: nonsense must not pass
+            raise ValueError("a score outside of 0 to 1")
         result = copy.copy(result)
         metadata = result.recognition_metadata or {}
         words = wanted.get(metadata.get(_RECOGNIZER, ""), [])
