@@ -4,6 +4,7 @@ Everything built in registers through the same hooks (`aigov.hookspecs`), which 
 """
 
 from aigov.plugins.assembly import LIMIT_S, Declared, assemble
+from aigov.plugins.fresh import new
 from aigov.plugins.guards import Contribution, Guards
 from aigov.plugins.installed import Found, Installed, discover, write_lock
 from aigov.plugins.lock import Lock, Pin, read_lock
@@ -19,6 +20,7 @@ __all__ = [
     "Pin",
     "assemble",
     "discover",
+    "new",
     "read_lock",
     "write_lock",
 ]

@@ -27,6 +27,8 @@ from aigov.plugins.lock import GRANTABLE, LOCK_COMMAND, NAME, Lock, Pin, read_lo
 from aigov.plugins.starting import within_limit
 from aigov.types import Section
 
+LOADED = "__aigov_digest__"
+
 
 class Installed(NamedTuple):
     """One installed plugin. `value` is its entry point, `module:attribute`; nothing of it is imported."""
@@ -83,7 +85,7 @@ class Found(NamedTuple):
         for plugin in self.locked:
             where = self.pins[plugin.name].where
             try:
-                factories[plugin.name] = _factory(plugin, where)
+                factories[plugin.name] = _factory(plugin, self.pins[plugin.name].digest, where)
             except PolicyError as error:
                 problems += error.problems
         if problems:
@@ -236,29 +238,37 @@ def _sources(plugin: Installed) -> Path:
     return origin.parent if origin.name == "__init__.py" else origin
 
 
-def _factory(plugin: Installed, where: Location) -> object:
-    """Import one plugin that matched its pin, and check what it answers about its settings."""
+def _factory(plugin: Installed, digest: str, where: Location) -> object:
+    """Import one plugin whose digest was checked, and look at what it answers about its settings."""
 
     def load() -> object:
         factory: Any = plugin.entry.load()
-        module = sys.modules[plugin.entry.module]
-        if not plugin.editable and not _verified(plugin, module):
-            what = f"plugin `{plugin.name}` was imported from elsewhere than its distribution"
-            raise PolicyError(Problem(where, what, "look for a module of the same name on the path"))
-        hooks = Registry().register(plugin.name, factory, where)
-        what = check_settings(hooks["aigov_settings"]()) if "aigov_settings" in hooks else "is missing"
+        what = _imported(plugin, digest, sys.modules[plugin.entry.module])
+        if not what:
+            hooks = Registry().register(plugin.name, factory, where)
+            kind = hooks["aigov_settings"]() if "aigov_settings" in hooks else None
+            what = check_settings(kind)
+            what = what and f"has a settings struct that {what}"
         if what:
-            raise PolicyError(
-                Problem(where, f"the settings struct of plugin `{plugin.name}` {what}", "see docs/plugins.md")
-            )
+            raise PolicyError(Problem(where, f"plugin `{plugin.name}` {what}", "see docs/plugins.md"))
         return factory
 
     return within_limit(plugin.name, where, "it was imported", load)
 
 
-def _verified(plugin: Installed, module: Any) -> bool:
+def _imported(plugin: Installed, digest: str, module: Any) -> str:
+    """Whether the module that is loaded is the one that was checked, "" where it is.
+
+    The module is marked with its digest: Python keeps what it has loaded, so that after an upgrade in
+    place a policy that is loaded again would otherwise vouch for new files and run old code.
+    """
     path = Path(module.__file__ or "")
-    return path.parent.resolve() / path.name in record.verify(_distribution(plugin.entry))
+    if not plugin.editable and path.parent.resolve() / path.name not in record.importable(_distribution(plugin.entry)):
+        return "was imported from elsewhere than its distribution; look for a module of the same name"
+    if getattr(module, LOADED, digest) != digest:
+        return "is loaded in this process in another version; restart the process"
+    setattr(module, LOADED, digest)
+    return ""
 
 
 def _pin(path: Path, found: Found, name: str, granted: Iterable[str] | None, editable: bool) -> Pin:
@@ -274,7 +284,7 @@ def _pin(path: Path, found: Found, name: str, granted: Iterable[str] | None, edi
         digest, problem = "", str(error)
     if problem:
         raise PolicyError(Problem(where, f"plugin `{name}` {problem}", "install it anew"))
-    hooks = tuple(sorted(granted)) if granted is not None else _answered(plugin, where)
+    hooks = tuple(sorted(granted)) if granted is not None else _answered(plugin, digest, where)
     for hook in hooks:
         if hook not in GRANTABLE:
             raise PolicyError(Problem(where, f"`{hook}` is not a hook", "see docs/plugins.md"))
@@ -295,9 +305,9 @@ def _only(installed: Iterable[Installed], name: str, where: Location) -> Install
     raise PolicyError(Problem(where, f"plugin `{name}` has no plain name", "rename its entry point"))
 
 
-def _answered(plugin: Installed, where: Location) -> tuple[str, ...]:
+def _answered(plugin: Installed, digest: str, where: Location) -> tuple[str, ...]:
     """The hooks that a plugin answers when it is started with its default settings."""
-    factory = _factory(plugin, where)
+    factory = _factory(plugin, digest, where)
 
     def start() -> tuple[str, ...]:
         asked = Registry().register(plugin.name, factory, where)

@@ -102,6 +102,12 @@ def verify(distribution: Distribution) -> Mapping[Path, str]:
     return files
 
 
+def importable(distribution: Distribution) -> frozenset[Path]:
+    """The importable files that a distribution's RECORD names, unread."""
+    root = Path(str(distribution.locate_file(""))).resolve()
+    return frozenset(root / row.path for row in rows(distribution) if row.importable and row.inside)
+
+
 def source_digest(folder_or_file: Path) -> str:
     """The digest of an editable plugin: over the importable files of its package, or of its one module."""
     files = sorted(_importable(folder_or_file)) if folder_or_file.is_dir() else [folder_or_file]
