@@ -66,6 +66,7 @@ class Guarded:
         self._door = door
         self._signature = _signature(fn)
         self._receiver = _has_receiver(fn, self._signature)
+        self.keywords = _keywords(self._signature)
         self.shape = _shape(fn)
         self._run = {
             "plain": self._plain,
@@ -107,7 +108,7 @@ class Guarded:
         return self._run(scope, self._door.request(scope, arguments, self), self._by_name)
 
     def _by_name(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        bound = inspect.BoundArguments(self._signature, {})  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self._signature, {})
         _fill(bound, arguments)
         return bound.args, bound.kwargs
 
@@ -198,12 +199,9 @@ def _arguments(bound: inspect.BoundArguments, receiver: bool) -> tuple[dict[str,
     for name, parameter in bound.signature.parameters.items():
         if name not in bound.arguments and type(parameter.default) in SCALARS:
             arguments[name] = parameter.default
-    extra = _keywords(bound.signature)
-    if extra in arguments and not arguments.keys() & arguments[extra].keys():
-        arguments |= arguments.pop(extra)
 
     def rebind(changed: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        again = inspect.BoundArguments(bound.signature, {})  # type: ignore[arg-type]
+        again = inspect.BoundArguments(bound.signature, {})
         _fill(again, {**hidden, **changed})
         return again.args, again.kwargs
 
@@ -211,14 +209,10 @@ def _arguments(bound: inspect.BoundArguments, receiver: bool) -> tuple[dict[str,
 
 
 def _fill(bound: inspect.BoundArguments, arguments: Mapping[str, Any]) -> None:
-    """Sort arguments by name back into a call; names that no parameter has go to `**kwargs`."""
-    parameters, extra = bound.signature.parameters, _keywords(bound.signature)
-    for name in parameters:
+    """Put arguments by name back into a call, in the order of its parameters."""
+    for name in bound.signature.parameters:
         if name in arguments:
             bound.arguments[name] = arguments[name]
-    loose = {name: value for name, value in arguments.items() if name not in parameters}
-    if loose:
-        bound.arguments[extra] = loose
 
 
 def _keywords(signature: inspect.Signature) -> str:

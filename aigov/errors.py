@@ -104,7 +104,7 @@ class Denied(Refused):
 
     @property
     def status(self) -> int:  # type: ignore[override]
-        """401 nobody named, 400 malformed, 413 too large, 503 a fault of ours, else 403."""
+        """401 nobody named, 400 malformed, 413 too large, 502 a malformed answer, 503 a fault of ours, else 403."""
         return STATUS.get(self.reason, STATUS.get(self.reason.partition(".")[0], 403))
 
 
@@ -119,6 +119,7 @@ STATUS = {
     "identity.missing": 401,
     "input.too_large": 413,
     "input": 400,
+    "output": 502,
     "audit": 503,
     "guard": 503,
     "plugin": 503,

@@ -8,7 +8,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,12 +18,11 @@ from aigov.plugins import Contribution
 from aigov.text.normal import normalise
 from aigov.types import Direction, Finding, Part
 
-Walk = Generator[Any, Any, Any]
+T = TypeVar("T")
+Walk = Generator[Any, Any, T]
 
 
-def examine(
-    snapshot: Snapshot, parts: Sequence[Part], direction: Direction
-) -> Generator[Any, Any, tuple[Finding, ...]]:
+def examine(snapshot: Snapshot, parts: Sequence[Part], direction: Direction) -> Walk[tuple[Finding, ...]]:
     """Steps 3 and 4: every finding of every guard, in offsets of the text as it was given.
 
     Raises GuardFault where a guard broke.
@@ -42,7 +41,9 @@ def examine(
     return tuple(found)
 
 
-def ask(contributions: Sequence[Contribution], questions: Sequence[tuple[Any, ...]]) -> Walk:
+def ask(
+    contributions: Sequence[Contribution], questions: Sequence[tuple[Any, ...]]
+) -> Walk[list[list[tuple[Any, ...]]]]:
     """Each contribution's answers to all questions. Built-in guards answer here, plugins under their limits.
 
     Raises GuardFault for the first contribution that broke, in the order of the contributions.

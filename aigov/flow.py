@@ -28,15 +28,17 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from aigov import account
 from aigov.audit import records
+from aigov.audit.log import Receipt
 from aigov.errors import Denied, GuardFault, Malformed, ReviewError, ReviewPending
 from aigov.examine import Walk, ask, examine, outside, stated_confidence
+from aigov.laid_out import LaidOutCall
 from aigov.passage import (
     ANSWER,
     CALL,
@@ -73,8 +75,10 @@ from aigov.text.spans import resolve, splice
 from aigov.text.streams import Stream, gather
 from aigov.types import Decision, Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Verdict
 
+T = TypeVar("T")
 
-def govern(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Ending]:
+
+def govern(request: Request, snapshot: Snapshot) -> Walk[Ending]:
     """Take one call along the whole path; yields effects, returns how it ended."""
     path = _Path(request, snapshot)
     stop: _Stop | None = None
@@ -87,7 +91,7 @@ def govern(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Ending]:
     return (yield from path.refuse(stop))
 
 
-def preview(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decision]:
+def preview(request: Request, snapshot: Snapshot) -> Walk[Decision]:
     """The decision that `govern` would come to before the call: steps 0 to 5, nothing recorded or changed."""
     path = _Path(request, snapshot)
     try:
@@ -98,7 +102,7 @@ def preview(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decisio
         return refused("guard.fault", "flow", snapshot.digest)
 
 
-def permit(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decision]:
+def permit(request: Request, snapshot: Snapshot) -> Walk[Decision]:
     """Steps 1 and 2 alone: whether the principal may do this at all."""
     path = _Path(request, snapshot)
     try:
@@ -107,9 +111,7 @@ def permit(request: Request, snapshot: Snapshot) -> Generator[Any, Any, Decision
         return stopped.decision
 
 
-def inspect(
-    text: str, direction: Direction, everything: bool, snapshot: Snapshot
-) -> Generator[Any, Any, list[Finding] | Decision]:
+def inspect(text: str, direction: Direction, everything: bool, snapshot: Snapshot) -> Walk[list[Finding] | Decision]:
     """Steps 0, 3 and 4 on one text: its findings by position. A Decision tells why there are none."""
     looked = yield from _look(text, direction, snapshot)
     if isinstance(looked, Decision):
@@ -118,7 +120,7 @@ def inspect(
     return sorted(kept, key=lambda f: (f.start, f.end, f.kind, f.type))
 
 
-def redact(text: str, vault: Session, snapshot: Snapshot) -> Generator[Any, Any, str | Decision]:
+def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[str | Decision]:
     """Steps 0, 3, 4 and 6 on one text, personal values alone."""
     looked = yield from _look(text, "input", snapshot)
     if isinstance(looked, Decision):
@@ -131,7 +133,7 @@ def redact(text: str, vault: Session, snapshot: Snapshot) -> Generator[Any, Any,
         return refused("guard.fault", "privacy", snapshot.digest)
 
 
-def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk:
+def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk[tuple[Finding, ...] | Decision]:
     """All findings in one text, or the decision that it cannot be looked at."""
     try:
         layout = lay_out(text, snapshot.limits)
@@ -182,13 +184,13 @@ class _Path:
 
     # -- the steps ---------------------------------------------------------------------------------
 
-    def walk(self) -> Walk:
+    def walk(self) -> Walk[Ending]:
         """Steps 0 to 13, in order."""
-        layout = self._receive()
+        call = self._receive()
         self._identify()
         yield from self._permit()
-        yield from self._decide_input(layout)
-        arguments = self._transform(layout)
+        yield from self._decide_input(call)
+        arguments = self._transform(call)
         receipt = yield from self._record_intent()
         answered: Answered = yield Call(self.passage.seal(receipt, arguments))
         self._lap("provider")
@@ -202,27 +204,27 @@ class _Path:
             return (yield from self._release_stream(result))
         return (yield from self._release_value(result))
 
-    def preview(self) -> Walk:
+    def preview(self) -> Walk[Decision]:
         """Steps 0 to 5 alone: the decision that would be taken; nothing is called or recorded."""
-        layout = self._receive()
+        call = self._receive()
         self._identify()
         yield from self._permit()
-        yield from self._look_at_input(layout)
+        yield from self._look_at_input(call)
         return self.decision
 
-    def permit_only(self) -> Walk:
+    def permit_only(self) -> Walk[Decision]:
         """Steps 0 to 2, without content."""
         self._receive()
         self._identify()
         return (yield from self._permit())
 
-    def _receive(self) -> Layout:
+    def _receive(self) -> LaidOutCall:
         """Step 0."""
         self.passage.take(RECEIVE)
-        layout = self._laid_out(lambda: lay_out(dict(self.request.arguments), self.snapshot.limits))
-        self.parts, self.plain = layout.parts, layout.plain
+        call = self._laid_out(lambda: LaidOutCall(self.request, self.snapshot.limits))
+        self.parts, self.plain = call.parts, call.plain
         self._lap("receive")
-        return layout
+        return call
 
     def _identify(self) -> None:
         """Step 1: no principal, no call."""
@@ -230,7 +232,7 @@ class _Path:
         if self.request.principal is None:
             raise self._deny("identity.missing")
 
-    def _permit(self) -> Walk:
+    def _permit(self) -> Walk[Decision]:
         """Step 2: access and whatever else may refuse before content is looked at. Silence is no."""
         self.passage.take(PERMIT)
         question = (self._principal, self.request.action, self.request.resource)
@@ -243,38 +245,38 @@ class _Path:
         self._lap("permit")
         return gate
 
-    def _decide_input(self, layout: Layout) -> Walk:
+    def _decide_input(self, call: LaidOutCall) -> Walk[None]:
         """Steps 3 to 5a."""
-        yield from self._look_at_input(layout)
+        yield from self._look_at_input(call)
         if self.decision.verdict is Verdict.DENY:
             raise _Stop(self.decision)
         if self._needs_review(self.decision):
-            as_given = layout.rebuild([part.text for part in self.parts])
+            as_given = call.rebuild([part.text for part in self.parts])
             yield from self._open_ticket("input", as_given, self.decision, self.parts)
 
-    def _look_at_input(self, layout: Layout) -> Walk:
+    def _look_at_input(self, call: LaidOutCall) -> Walk[None]:
         """Steps 3 to 5: normalise, detect, decide."""
         self.passage.take(DETECT)
-        found = yield from self._examine(layout.parts, "input")
-        self.findings = self._admitted(found, layout.parts)
+        found = yield from self._examine(call.parts, "input")
+        self.findings = self._admitted(found, call.parts)
         self._lap("detect")
         self.passage.take(DECIDE)
-        self.decision = yield from self._decide("input", self.findings, layout.parts)
+        self.decision = yield from self._decide("input", self.findings, call.parts)
         self._lap("decide")
 
-    def _transform(self, layout: Layout) -> Mapping[str, Any]:
+    def _transform(self, call: LaidOutCall) -> Mapping[str, Any]:
         """Step 6: replace the spans of findings, and nothing else."""
         self.passage.take(TRANSFORM)
-        texts = [part.text for part in layout.parts]
+        texts = [part.text for part in call.parts]
         edits = (*self.decision.edits, *self._literal_tokens(texts))
         self.edits = len(edits)
         replaced = self._replacements(edits, texts, "input")
         done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
-        arguments: Mapping[str, Any] = self._laid_out(lambda: layout.rebuild(done))
+        arguments: Mapping[str, Any] = self._laid_out(lambda: call.rebuild(done))
         self._lap("transform")
         return arguments
 
-    def _record_intent(self) -> Walk:
+    def _record_intent(self) -> Walk[Receipt]:
         """Step 7: without this receipt there is no call."""
         self.passage.take(INTENT)
         receipt = yield Record(self._intent(records.CallIntent))
@@ -290,15 +292,15 @@ class _Path:
         answer: Layout | Stream
         if answered.chunks is not None:
             chunks = answered.chunks
-            answer = self._laid_out(lambda: gather(chunks, limits))
+            answer = self._laid_out(lambda: gather(chunks, limits), "output.")
         else:
             chunks = (answered.value,)
-            answer = self._laid_out(lambda: lay_out(answered.value, limits))
+            answer = self._laid_out(lambda: lay_out(answered.value, limits), "output.")
         self.answer_parts = answer.parts
         self.confidence = stated_confidence(chunks)
         return answer
 
-    def _decide_answer(self, answer: Layout | Stream) -> Walk:
+    def _decide_answer(self, answer: Layout | Stream) -> Walk[None]:
         """Steps 9 and 10: our own tokens are left out of detection, everything else is judged."""
         own = {part.path: self.request.session.tokens_in(part.text) for part in answer.parts}
         found = yield from self._examine(answer.parts, "output")
@@ -323,16 +325,16 @@ class _Path:
         done = tuple(splice(text, replaced[index]) for index, text in enumerate(texts))
         if isinstance(answer, Stream):
             return answer.rebuild(replaced), done
-        return self._laid_out(lambda: answer.rebuild(done)), done
+        return self._laid_out(lambda: answer.rebuild(done), "output."), done
 
-    def _review_answer(self, result: Any, texts: Sequence[str]) -> Walk:
+    def _review_answer(self, result: Any, texts: Sequence[str]) -> Walk[None]:
         """Step 10's second half: an answer that a person must see first goes to them as it would be released."""
         if not self._needs_review(self.answer):
             return
         parts = tuple(Part(path=part.path, text=text) for part, text in zip(self.answer_parts, texts, strict=True))
         yield from self._open_ticket("output", result, self.answer, parts)
 
-    def _release_value(self, result: Any) -> Walk:
+    def _release_value(self, result: Any) -> Walk[Ending]:
         """Steps 12 and 13 for a plain answer."""
         self.passage.take(OUTCOME)
         receipt = yield Record(
@@ -343,7 +345,7 @@ class _Path:
         self.passage.open_gate(receipt)
         return Released(result)
 
-    def _release_stream(self, chunks: Sequence[Any]) -> Walk:
+    def _release_stream(self, chunks: Sequence[Any]) -> Walk[Ending]:
         """Steps 12 and 13 for a stream: opened durably, released, closed by an outcome that says how much."""
         self.passage.take(OUTCOME)
         receipt = yield Record(self._opened(len(chunks)))
@@ -358,7 +360,7 @@ class _Path:
 
     # -- leaving the path --------------------------------------------------------------------------
 
-    def _failed(self, answered: Answered) -> Walk:
+    def _failed(self, answered: Answered) -> Walk[Ending]:
         """The provider raised: record what kind of exception, and let it pass untouched."""
         error = answered.error
         assert error is not None
@@ -366,7 +368,7 @@ class _Path:
         yield Record(self._outcome(how, error=records.error_name(error)))
         return Failure(error)
 
-    def refuse(self, stop: _Stop) -> Walk:
+    def refuse(self, stop: _Stop) -> Walk[Ending]:
         """End a call that may not go on: recorded as denied, or its answer as withheld."""
         answered = self.passage.step >= CALL
         if answered:
@@ -381,7 +383,7 @@ class _Path:
         kind = ReviewPending if stop.ticket else Denied
         return Refusal(kind(stop.decision, record=receipt.id, ticket=stop.ticket or None))
 
-    def _open_ticket(self, direction: Direction, content: Any, decision: Decision, parts: Sequence[Part]) -> Walk:
+    def _open_ticket(self, direction: Direction, content: Any, decision: Decision, parts: Sequence[Part]) -> Walk[None]:
         """Step 5a: keep the case, record that it waits, and stop here."""
         case = self._case(direction, content, decision, parts)
         if case is None:
@@ -410,7 +412,7 @@ class _Path:
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def _decide(self, direction: Direction, findings: tuple[Finding, ...], parts: Sequence[Part]) -> Walk:
+    def _decide(self, direction: Direction, findings: tuple[Finding, ...], parts: Sequence[Part]) -> Walk[Decision]:
         """Step 5 or 10: plugins are asked first, so that the decision itself is pure."""
         index = {part.path: number for number, part in enumerate(parts)}
         facts = self._facts(direction, findings, self.rulings, index)
@@ -432,16 +434,16 @@ class _Path:
             confidence=self.confidence if direction == "output" else None, now_us=self.snapshot.now_us(),
         )  # fmt: skip
 
-    def _ask(self, contributions: Sequence[Contribution], question: tuple[Any, ...]) -> Walk:
+    def _ask(self, contributions: Sequence[Contribution], question: tuple[Any, ...]) -> Walk[tuple[Any, ...]]:
         """Every contribution's answer to one question; the first fault stops the call."""
         answers = yield from self._guarded(ask(contributions, [question]))
         return tuple(ruling for (rulings,) in answers for ruling in rulings)
 
-    def _examine(self, parts: Sequence[Part], direction: Direction) -> Walk:
+    def _examine(self, parts: Sequence[Part], direction: Direction) -> Walk[tuple[Finding, ...]]:
         """Steps 3 and 4 or 9: all findings; a guard that broke ends the call."""
         return (yield from self._guarded(examine(self.snapshot, parts, direction)))
 
-    def _guarded(self, asking: Walk) -> Walk:
+    def _guarded(self, asking: Walk[T]) -> Walk[T]:
         """Let guards be asked; the first fault stops the call, under the guard's name."""
         try:
             return (yield from asking)
@@ -484,13 +486,13 @@ class _Path:
             fault = broken
         raise self._deny(fault.code, fault.guard)
 
-    def _laid_out(self, make: Callable[[], Any]) -> Any:
-        code = ""
+    def _laid_out(self, make: Callable[[], T], side: str = "input.") -> T:
+        """What `make` lays out or rebuilds; what is malformed ends the call under a code of its side."""
         try:
             return make()
         except Malformed as malformed:
             code = malformed.code
-        raise self._deny(code)
+        raise self._deny(code.replace("input.", side, 1))
 
     # -- what is said of it ------------------------------------------------------------------------
 

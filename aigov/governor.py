@@ -167,7 +167,7 @@ class Governor:
         `all`: also what is under `min_score` or on the allow list. Raises Denied where a guard breaks or
         the text is malformed.
         """
-        return self._ended(flow.inspect(text, direction, all, self._current()))
+        return cast("list[Finding]", self._ended(flow.inspect(text, direction, all, self._current())))
 
     def redact(self, text: str) -> Redacted:
         """`text` with personal values replaced as the policy says; `restore` brings back what it tokenised.
@@ -275,7 +275,7 @@ class Governor:
         talk = scope.session or self._sessions.named(None, self._loaded.open_vault)
         return Request(
             call=records.new_id(), action=what.action, resource=what.resource, principal=scope.principal,
-            arguments=arguments, session=talk.vault(scope.principal), stream=what.streams, function=what.name,
+            arguments=arguments, session=talk.vault(scope.principal), keywords=what.keywords, stream=what.streams, function=what.name,
             parent=scope.parent, approved=scope.approved, ticket=scope.ticket,
         )  # fmt: skip
 

@@ -25,9 +25,16 @@ from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Ruling
 
 PROJECT = "aigov"
 ENTRY_POINTS = "aigov.plugins"
-REGISTER = frozenset({
-    "aigov_settings", "aigov_start", "aigov_reasons", "aigov_entities", "aigov_recognizers", "aigov_renderer",
-})
+REGISTER = frozenset(
+    {
+        "aigov_settings",
+        "aigov_start",
+        "aigov_reasons",
+        "aigov_entities",
+        "aigov_recognizers",
+        "aigov_renderer",
+    }
+)
 CONTRIBUTE = frozenset({"aigov_permit", "aigov_screen", "aigov_detect", "aigov_judge"})
 OBSERVE = frozenset({"aigov_observe"})
 

@@ -52,7 +52,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as the caller made it. `approved` holds the (code, rule) pairs that a person let pass."""
+    """One call as the caller made it, arguments by name; `keywords` names the one that holds `**kwargs`.
+
+    `approved` holds the (code, rule) pairs that a person let pass.
+    """
 
     call: str
     action: str
@@ -60,6 +63,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal | None
     arguments: Mapping[str, Any]
     session: Session
+    keywords: str = ""
     stream: bool = False
     function: str = ""
     parent: str = ""

@@ -25,7 +25,7 @@ from aigov.audit import records
 from aigov.audit.guard import plugin as audit
 from aigov.audit.log import Receipt
 from aigov.crypto import KeyRing, keyed_digest
-from aigov.errors import PolicyError
+from aigov.errors import PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
 from aigov.passage import Snapshot
 from aigov.plugins import Declared, Guards, assemble, discover
@@ -141,7 +141,7 @@ def load(folder: Path, keys: KeyRing) -> Loaded:
 def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
     """Every section and plugin setting of a draft, decoded. Raises PolicyError with all problems at once."""
     out: dict[str, Section] = {GATE: Section(NoSettings(), draft.layer, draft.locate)}
-    problems = []
+    problems: list[Problem] = []
     decoders: list[tuple[str, Callable[[], Section]]] = []
     for name in SECTIONS:
         kind = BUILT_IN[name].aigov_settings()

@@ -17,7 +17,7 @@ ROWS = (
     {"text"},
     {"policy", "access", "privacy", "sanitise", "encoder", "audit", "review"},
     {"plugins"},
-    {"passage", "account", "examine", "flow"},
+    {"passage", "laid_out", "account", "examine", "flow"},
     {"drivers", "calls", "sessions", "stores", "resuming", "snapshot", "governor"},
     {"testing", "cli", "demo", "integrations"},
 )

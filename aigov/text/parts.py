@@ -284,7 +284,7 @@ class Walk:
             if name == "__pydantic_fields_set__":  # set again from the fields by `finish`
                 continue
             merged = name in ("__pydantic_extra__", "__pydantic_private__")
-            inner = prefix[:-1] if merged else prefix + _escape(name)
+            inner = prefix[:-1] if merged else prefix + escape(name)
             entries.append((name, slots[name], self._node(entry, inner, role, depth if merged else depth + 1)))
         return State(entries, self._pairs(list(attributes.items()), prefix[:-1], role, depth, declared))
 
@@ -336,7 +336,8 @@ def _role(found: Any, outer: str) -> str:
     return found if found in ROLES else ""
 
 
-def _escape(name: str) -> str:
+def escape(name: str) -> str:
+    """A member's name as a JSON pointer step; `#`, which marks keys, is `~2`."""
     return name.replace("~", "~0").replace("/", "~1").replace("#", "~2")
 
 
@@ -344,7 +345,7 @@ def _step(key: Any, path: str, position: int) -> str:
     """The step of a member. Long ones go by position: a path repeated for each of 100,000 items stays small."""
     if type(key) is not str or len(key) > STEP_CHARS or len(path) > PATH_CHARS:
         return f"~3{position}"
-    return _escape(key) if "~" in key or "/" in key or "#" in key else key
+    return escape(key) if "~" in key or "/" in key or "#" in key else key
 
 
 def _is_utf8(text: str) -> bool:

@@ -1,0 +1,212 @@
+"""The public surface: what a person decides, and going on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from aigov import Denied, Principal, ReviewError, ReviewPending
+from aigov.testing import Trial, governor
+from tests.conftest import CHAT, DANA, LEO, REFUND
+
+pytestmark = pytest.mark.contract
+
+
+class Shop:
+    """What the application wraps; counts what really happens."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.paid: list[tuple[str, float]] = []
+        guard = trial.gov.guard(**REFUND)
+
+        @guard
+        def refund(order: str, amount: float) -> str:
+            self.paid.append((order, amount))
+            return f"paid {amount} for {order}"
+
+        self.refund = refund
+
+
+def pending(trial: Trial, call: Any) -> str:
+    with trial.gov.acting_as(DANA), pytest.raises(ReviewPending) as caught:
+        call()
+    assert caught.value.status == 202
+    assert caught.value.ticket
+    return caught.value.ticket
+
+
+def test_an_approved_call_runs_once_with_what_was_asked_for(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("ORD-12345678", 250.0))
+    assert shop.paid == []
+    assert trial.gov.review(ticket).state == "pending"
+    trial.gov.approve(ticket, LEO)
+    assert trial.gov.resume(ticket) == "paid 250.0 for ORD-12345678"
+    assert len(shop.paid) == 1
+    assert shop.paid[0][0] != "ORD-12345678"
+    with pytest.raises(Denied) as again:
+        trial.gov.resume(ticket)
+    assert again.value.reason == "review.already_resumed"
+    assert len(shop.paid) == 1
+
+
+def test_every_step_of_a_review_is_recorded(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+    trial.gov.resume(ticket)
+    told = [record for record in trial.records() if record.get("ticket") == ticket]
+    assert [record["kind"] for record in told] == [
+        "review.opened", "call.denied", "review.decided", "call.intent", "call.outcome",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["coroutine", "generator"])
+def test_other_shapes_resume_as_what_they_are(trial: Trial, shape: str) -> None:
+    guard = trial.gov.guard(**REFUND)
+
+    @guard
+    async def coroutine(amount: float) -> str:
+        return f"paid {amount}"
+
+    @guard
+    def generator(amount: float) -> Iterator[str]:
+        yield from ("paid ", str(amount))
+
+    calls = {"coroutine": lambda: asyncio.run(coroutine(250.0)), "generator": lambda: list(generator(250.0))}
+    ticket = pending(trial, calls[shape])
+    trial.gov.approve(ticket, LEO)
+    resumed = trial.gov.resume(ticket)
+    text = asyncio.run(resumed) if shape == "coroutine" else "".join(resumed)
+    assert text == "paid 250.0"
+
+
+def test_a_pending_ticket_cannot_be_resumed(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(ticket)
+    assert refused.value.reason == "review.pending"
+
+
+def test_a_rejected_call_is_denied_for_good(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    trial.gov.reject(ticket, LEO)
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(ticket)
+    assert refused.value.reason == "review.rejected"
+    assert shop.paid == []
+
+
+def test_nobody_reviews_a_call_of_their_own_or_without_the_right(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    own = Principal(id="dana", roles=("support-lead",), tenant="retail")
+    peer = Principal(id="pat", roles=("support-agent",), tenant="retail")
+    for reviewer in (own, peer):
+        with pytest.raises(ReviewError):
+            trial.gov.approve(ticket, reviewer)
+    assert trial.gov.review(ticket).state == "pending"
+
+
+def test_an_unknown_ticket_is_denied_and_says_nothing(trial: Trial) -> None:
+    for ticket in ("rv_" + "a" * 24, "", "../../etc/passwd", "x" * 100_000):
+        with pytest.raises(Denied) as refused:
+            trial.gov.resume(ticket)
+        assert refused.value.reason == "review.unknown"
+
+
+def test_a_function_that_is_not_registered_cannot_be_resumed_and_the_ticket_stays(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+    other = type(trial.gov).from_policies(trial.policies, audit=trial.audit)
+    with other, pytest.raises(Denied) as refused:
+        other.resume(ticket)
+    assert refused.value.reason == "review.not_resumable"
+    assert trial.gov.resume(ticket).startswith("paid")
+
+
+def test_two_closures_of_one_name_are_not_told_apart_so_neither_is_resumed(trial: Trial) -> None:
+    one, two = Shop(trial), Shop(trial)
+    ticket = pending(trial, lambda: one.refund("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(ticket)
+    assert refused.value.reason == "review.not_resumable"
+    assert (one.paid, two.paid) == ([], [])
+
+
+def test_an_answer_that_is_unsure_waits_and_may_be_edited(trial: Trial) -> None:
+    asked: list[str] = []
+
+    @trial.gov.guard(**CHAT)
+    def ask(question: str) -> dict[str, Any]:
+        asked.append(question)
+        return {"text": "perhaps", "confidence": 0.4}
+
+    ticket = pending(trial, lambda: ask("sure?"))
+    trial.gov.approve(ticket, LEO, edited={"text": "certainly", "confidence": 1.0})
+    assert trial.gov.resume(ticket) == {"text": "certainly", "confidence": 1.0}
+    assert len(asked) == 1
+
+
+def test_an_answer_that_is_sure_is_released(trial: Trial) -> None:
+    answer = {"text": "yes", "confidence": 0.99}
+    assert trial.gov.call(lambda question: answer, "sure?", **CHAT, principal=DANA) == answer
+
+
+@pytest.mark.parametrize("stated", [float("nan"), "0.99", True, -1, 2])
+def test_a_confidence_that_is_no_number_from_0_to_1_counts_as_too_low(trial: Trial, stated: Any) -> None:
+    with pytest.raises(ReviewPending):
+        trial.gov.call(lambda question: {"confidence": stated}, "sure?", **CHAT, principal=DANA)
+
+
+def test_an_approval_is_no_more_than_what_was_seen(trial: Trial) -> None:
+    """The role was taken away between approval and resume."""
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+    policy = trial.policies / "access" / "policy.csv"
+    policy.write_text(policy.read_text().replace("p, support-agent, retail, *, tool:refund\n", ""))
+    trial.gov.reload()
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(ticket)
+    assert refused.value.reason == "access.denied"
+    assert shop.paid == []
+
+
+def test_many_threads_resume_a_ticket_and_one_succeeds(trial: Trial) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+
+    def attempt(_: int) -> bool:
+        try:
+            trial.gov.resume(ticket)
+        except Denied:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == 1
+    assert len(shop.paid) == 1
+
+
+def test_a_ticket_past_its_time_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    with governor(change={"expires: 72h": "expires: 1m"}) as trial:
+        shop = Shop(trial)
+        ticket = pending(trial, lambda: shop.refund("1", 250.0))
+        desk = trial.gov._desk()
+        monkeypatch.setattr(desk, "_clock", lambda: __import__("time").time() + 61)
+        with pytest.raises(ReviewError) as late:
+            trial.gov.approve(ticket, LEO)
+        assert late.value.code == "review.expired"
+        with pytest.raises(Denied) as refused:
+            trial.gov.resume(ticket)
+    assert refused.value.reason == "review.expired"
