@@ -47,6 +47,7 @@ from aigov.review.cases import (
     write_judgement,
     write_shown,
 )
+from aigov.review.edits import retext
 from aigov.review.store import BUSY_S, Row, Store
 from aigov.review.values import kind
 from aigov.types import Principal
@@ -54,6 +55,7 @@ from aigov.types import Principal
 __all__ = ["Case", "Claim", "Desk", "Entry", "Judgement", "Permits", "Status"]
 
 Permits = Callable[[Principal, str, str], bool]
+Edit = bytes | Mapping[str, str]
 
 REVIEW: Final = "review"  # the action that a reviewer must hold
 TICKET: Final = re.compile(r"rv_[a-z2-7]{24}", re.ASCII)
@@ -148,18 +150,26 @@ class Desk:
         permits: Permits,
         edited: bytes | None = None,
         note_code: str | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
     ) -> Status:
-        """Let the call go on, or the answer go out; `edited` is a packed answer to go out in its place.
+        """Let the call go on, or the answer go out, as it is or as the reviewer edited it.
+
+        `edited`: a packed answer of the same kind, to go out in its place. `texts`: new texts by the
+        paths of `Case.shown`, which needs nothing of the answer's class. Arguments are not edited: who
+        wants others rejects the call and has it made anew, in the name of whoever makes it.
 
         The reviewer holds the action `review` on the case's resource (`permits(reviewer, "review",
-        resource)` answers True), in the case's tenant, and has no part in the call. Only an answer can be edited,
-        and it stays of the same kind; who wants other arguments rejects the call and has it made anew.
+        resource)` answers True), in the case's tenant, and has no part in the call.
         """
-        return self._decide(ticket, reviewer, permits, approved=True, edited=edited, note_code=note_code)
+        if edited is not None and texts is not None:
+            raise _error(codes.NOT_EDITABLE)
+        edit = texts if edited is None else edited
+        return self._decide(ticket, reviewer, permits, approved=True, edit=edit, note_code=note_code)
 
     def reject(self, ticket: str, reviewer: Principal, permits: Permits, note_code: str | None = None) -> Status:
         """Refuse the call for good, and wipe its content."""
-        return self._decide(ticket, reviewer, permits, approved=False, edited=None, note_code=note_code)
+        return self._decide(ticket, reviewer, permits, approved=False, edit=None, note_code=note_code)
 
     def claim(self, ticket: str) -> Claim:
         """Take an approved case to carry it out: once, over all threads and processes.
@@ -209,7 +219,7 @@ class Desk:
         permits: Permits,
         *,
         approved: bool,
-        edited: bytes | None,
+        edit: Edit | None,
         note_code: str | None,
     ) -> Status:
         """1. read and prove  2. who may  3. still open  4. what was edited  5. swap, or somebody else was first."""
@@ -223,9 +233,9 @@ class Desk:
             now = self._now(row)
             _refuse(DECIDED, _state(row, now))
             case = self._case(row, content, shown)  # what is approved has to be whole
-            replaced = None if edited is None else self._seal(ticket, "edited", _edit(case, edited))
+            replaced = None if edit is None else self._seal(ticket, "edited", _edited(case, edit))
             judgement = Judgement(
-                approved=approved, reviewer=reviewer, at_us=now, edited=edited is not None, note_code=note_code or ""
+                approved=approved, reviewer=reviewer, at_us=now, edited=edit is not None, note_code=note_code or ""
             )
             new = msgspec.structs.replace(
                 row,
@@ -356,13 +366,17 @@ def _people(principal: Principal) -> Iterator[str]:
         each = each.on_behalf_of
 
 
-def _edit(case: Case, edited: bytes) -> bytes:
+def _edited(case: Case, edit: Edit) -> bytes:
     """The packed answer in place of the old, where that may be."""
-    if not isinstance(edited, bytes):
-        raise _error(codes.NOT_RESUMABLE)
-    if case.direction != "output" or kind(edited) != kind(case.content):
+    if case.direction != "output":
         raise _error(codes.NOT_EDITABLE)
-    return edited
+    if isinstance(edit, Mapping):
+        return retext(case.content, edit)
+    if not isinstance(edit, bytes):
+        raise _error(codes.NOT_RESUMABLE)
+    if kind(edit) != kind(case.content):
+        raise _error(codes.NOT_EDITABLE)
+    return edit
 
 
 def _refuse(table: Mapping[str, str], state: State) -> None:
