@@ -160,7 +160,7 @@ def _prepared(recognizer: Any) -> Any:
     prepared: Any = copy.copy(recognizer)
     prepared.patterns = [_timed(pattern, prepared.global_regex_flags) for pattern in prepared.patterns or ()]
     if type(recognizer) is EmailRecognizer:
-        prepared.validate_result = _offline_domain_check()
+        prepared.validate_result = offline_domain_check()
     return prepared
 
 
@@ -173,7 +173,7 @@ def _timed(pattern: Any, flags: int) -> Any:
     return own
 
 
-def _offline_domain_check() -> Any:
+def offline_domain_check() -> Any:
     """What `EmailRecognizer.validate_result` asks, with the suffix list that is in the package."""
     import tldextract
 

@@ -95,7 +95,7 @@ def presidio() -> AnalyzerEngine:
     untouched = {type(one): one for one in registry.recognizers}
     plain = [untouched[type(one)] for one in recognizers]
     email = EmailRecognizer()
-    email.validate_result = engines._offline_domain_check()
+    email.validate_result = engines.offline_domain_check()
     order = PatternRecognizer(
         "ORDER_ID", patterns=[Pattern("order", r"\bORD-\d{8}\b", 0.9)], context=["order"], name="policy.ORDER_ID"
     )
