@@ -12,15 +12,17 @@ import typer
 
 from aigov.audit import reader
 from aigov.audit.canonical import NotARecord
+from aigov.audit.verify import Report
 from aigov.audit.verify import verify as verify_log
 from aigov.cli import options, show
 from aigov.cli.exits import Exit, cannot
+from aigov.crypto import KeyRing
+from aigov.errors import PolicyError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Verify and read the record.")
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the record.")]
 WORDS = {0: "whole", 1: "tampered", 2: "incomplete or unsealed", 3: "cannot be checked"}
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow", 3: "bold red"}
-ENVELOPE = {"v", "seq", "prev", "id", "ts", "mono_us", "boot", "writer", "kind"}
 
 
 @app.callback()
@@ -29,18 +31,34 @@ def audit() -> None:
 
 
 @app.command()
-def verify(folder: Folder = options.AUDIT, as_json: options.AsJson = False) -> None:
-    """Say whether the record is whole.
+def verify(
+    folder: Folder = options.AUDIT,
+    keys: Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside DIR.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say whether the record is whole. With the key at hand, also whether its holder wrote it.
 
     Exits 0 whole and sealed, 1 tampered, 2 incomplete or not sealed, 3 cannot check.
     """
-    report = verify_log(folder)
+    key = _key(folder, keys)
+    with show.meter("verifying", None) as meter:
+        report = verify_log(folder, key, meter.reach)
     status = int(report.status)
     if as_json:
-        show.json_line({"status": status, "word": WORDS[status], **msgspec.to_builtins(report)})
+        show.json_line({**msgspec.to_builtins(report), "word": WORDS[status]})
     else:
-        _print_report(report, status)
+        _print_report(report)
     raise typer.Exit(status)
+
+
+def _key(folder: Path, keys: Path | None) -> bytes | None:
+    """The log's key: from the named folder, or from `keys` beside the record where that can be read."""
+    if keys is not None:
+        return KeyRing.load(keys).derive("audit")
+    try:
+        return KeyRing.load(folder.absolute().parent / "keys").derive("audit")
+    except PolicyError:
+        return None
 
 
 @app.command()
@@ -96,11 +114,24 @@ def _reading(folder: Path) -> Iterator[None]:
     raise cannot(why)
 
 
-def _print_report(report: Any, status: int) -> None:
+def _print_report(report: Report) -> None:
     out = show.console()
+    status = int(report.status)
     out.print(WORDS[status], style=STYLES[status])
-    plain = {key: value for key, value in msgspec.to_builtins(report).items() if key != "status"}
-    out.print(show.table(("", ""), [(key, _value(value)) for key, value in plain.items()]))
+    rows = [
+        ("records", report.records),
+        ("from", report.first_ts),
+        ("to", report.last_ts),
+        ("sealed", "yes" if report.sealed else "no"),
+        ("calls without an end", report.open_calls + report.orphaned_calls),
+        ("checked with the key", "yes" if report.keyed else "no"),
+    ]
+    out.print(show.table(("", ""), rows))
+    if report.problems:
+        faults = [(one.file, one.line or "", WORDS[int(one.status)], one.what) for one in report.problems]
+        out.print(show.table(("file", "line", "", "what"), faults, right=("line",)))
+    if report.more:
+        out.print(f"and {report.more} more")
 
 
 def _print_records(records: list[Mapping[str, Any]], as_json: bool) -> None:

@@ -39,6 +39,7 @@ def demo(
     """
     with _place(folder) as place, show.meter("handling tickets", len(tickets())) as meter:
         starter.write(place)
+        story.furnish(place)
         events = _counted(story.tell(place), meter)
         logs = _as_json(events) if as_json else _as_story(events, meter, folder)
     if [log.status for log in logs] != [0, 1]:

@@ -125,7 +125,7 @@ def explain(policies: options.Policies = options.POLICIES, as_json: options.AsJs
 
 def _kinds(policies: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The types of every section and of every locked plugin's settings."""
-    plugins = discover(policies / LOCK).factories()
+    plugins: dict[str, Any] = dict(discover(policies / LOCK).factories())
     sections = {name: BUILT_IN[name].aigov_settings() for name in SECTIONS}
     return sections, {name: factory.aigov_settings() for name, factory in plugins.items()}
 

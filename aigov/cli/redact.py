@@ -22,17 +22,18 @@ from aigov.cli import lines, opening, options, show
 from aigov.cli.exits import Exit, Stop, cannot
 from aigov.errors import Refused
 from aigov.governor import Governor
+from aigov.types import Finding
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 class Tally:
-    """What was done to a text: lines, lines refused by reason, replaced spans by type."""
+    """What was done to a text: lines, lines refused by reason, personal values found by type."""
 
     def __init__(self) -> None:
         self.lines = 0
         self.refused: Counter[str] = Counter()
-        self.replaced: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
 
 
 @app.command()
@@ -69,14 +70,22 @@ def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:
     why = line.why
     if not why:
         try:
-            done = gov.redact(line.text)
+            found = [finding for finding in gov.inspect(line.text) if finding.kind == "pii"]
+            tally.found.update(_outermost(found))
+            return gov.redact(line.text).text if found else line.text
         except Refused as error:
             why = error.reason
-        else:
-            tally.replaced.update(edit.type for edit in done.edits)
-            return done.text
     tally.refused[why] += 1
     return f"[REFUSED {why}]"
+
+
+def _outermost(findings: list[Finding]) -> Iterator[str]:
+    """The types of the findings that lie in no other: a domain inside of an address is the address."""
+    end = 0
+    for finding in sorted(findings, key=lambda one: (one.start, -one.end, -one.score)):
+        if finding.end > end:
+            yield finding.type
+        end = max(end, finding.end)
 
 
 @contextmanager
@@ -109,14 +118,14 @@ def _create(path: Path, name: str) -> BinaryIO:
 
 def _summary(tally: Tally, as_json: bool) -> None:
     """What was done, on stderr: stdout holds the text alone."""
-    replaced, refused = dict(sorted(tally.replaced.items())), dict(sorted(tally.refused.items()))
+    found, refused = dict(sorted(tally.found.items())), dict(sorted(tally.refused.items()))
     if as_json:
-        line = {"lines": tally.lines, "replaced": replaced, "refused": refused}
+        line = {"lines": tally.lines, "found": found, "refused": refused}
         sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
         return
     out = show.console(stderr=True)
-    if replaced:
-        out.print(show.table(("type", "replaced"), replaced.items(), right=("replaced",)))
+    if found:
+        out.print(show.table(("entity", "found"), found.items(), right=("found",)))
     if refused:
         out.print(show.table(("refused because", "lines"), refused.items(), right=("lines",)))
-    out.print(f"{tally.lines} lines, {sum(replaced.values())} spans replaced, {sum(refused.values())} lines refused")
+    out.print(f"{tally.lines} lines, {sum(found.values())} personal values, {sum(refused.values())} lines refused")

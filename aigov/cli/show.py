@@ -90,9 +90,13 @@ class Meter:
 
     def advance(self, amount: int) -> None:
         """Count `amount` more units done."""
-        self._done += amount
+        self.reach(self._done + amount, self._total)
+
+    def reach(self, done: int, total: int | None) -> None:
+        """Say that `done` of `total` units are done."""
+        self._done, self._total = done, total
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)
+            self._bar.update(self._task, completed=done, total=total)
         elif self._console.is_terminal and time.monotonic() - self._since > PATIENCE_S:
             self._start()
 

@@ -17,7 +17,7 @@ import msgspec
 from aigov.audit.verify import verify
 from aigov.demo.model import TOKEN, LocalModel
 from aigov.demo.tickets import Ticket, tickets
-from aigov.errors import Denied, Refused, ReviewError, ReviewPending
+from aigov.errors import Refused, ReviewError, ReviewPending
 from aigov.governor import Governor
 from aigov.types import Principal
 
@@ -139,6 +139,13 @@ class Shop:
         self.refund: Callable[[str, float], str] = gov.guard(action=REFUND[0], resource=REFUND[1])(Till().refund)
 
 
+def furnish(folder: Path) -> None:
+    """Send the people's log of the policy in `folder` to a file there, so that it does not run into the story."""
+    layer = folder / "policies" / "organisation.yaml"
+    text = layer.read_text(encoding="utf-8")
+    layer.write_text(text.replace("people: {to: stderr,", "people: {to: people.log,"), encoding="utf-8")
+
+
 def tell(folder: Path) -> Iterator[Event]:
     """Run everything in `folder`, which holds `policies` and `keys`; the log is written to `folder/audit`."""
     audit = folder / "audit"
@@ -165,34 +172,41 @@ def _rights(gov: Governor) -> Iterator[Right]:
 
 def _handled(shop: Shop, ticket: Ticket) -> Handled:
     """Answer one ticket, whatever comes of it."""
-    who = PEOPLE[ticket.by]
-    about = {"id": ticket.id, "channel": ticket.channel, "topic": ticket.topic, "who": who.id, "text": ticket.text}
     shop.model.seen = shop.model.said = ""
+    answer, refused = "", None
     try:
-        with shop.gov.acting_as(who):
+        with shop.gov.acting_as(PEOPLE[ticket.by]):
             answer = shop.ask(ticket.text)["text"]
     except Refused as error:
-        outcome, waiting = ("pending", error.ticket or "") if isinstance(error, ReviewPending) else ("refused", "")
-        return Handled(**about, **_model(shop, ticket), outcome=outcome, reasons=_codes(error), waiting=waiting)
+        refused = error
+    before, after = Counter(_types(ticket.text)), Counter(_types(shop.model.seen))
     return Handled(
-        **about,
-        **_model(shop, ticket),
-        outcome="released",
+        id=ticket.id,
+        channel=ticket.channel,
+        topic=ticket.topic,
+        who=PEOPLE[ticket.by].id,
+        text=ticket.text,
+        outcome=_outcome(refused),
+        reasons=_codes(refused) if refused else (),
+        seen=shop.model.seen,
+        said=shop.model.said,
         answer=answer,
-        restored=len(TOKEN.findall(shop.model.said)) - len(TOKEN.findall(answer)),
+        replaced=dict(sorted((after - before).items())),
+        restored=_restored(shop.model.said, answer) if refused is None else 0,
+        unseen=tuple(name for name in ticket.names if name in shop.model.seen),
+        waiting=(refused.ticket or "") if refused else "",
     )
 
 
-def _model(shop: Shop, ticket: Ticket) -> dict[str, Any]:
-    """What the model saw of a ticket, if it saw it."""
-    seen = shop.model.seen
-    before, after = Counter(_types(ticket.text)), Counter(_types(seen))
-    return {
-        "seen": seen,
-        "said": shop.model.said,
-        "replaced": dict(sorted((after - before).items())),
-        "unseen": tuple(name for name in ticket.names if name in seen),
-    }
+def _outcome(refused: Refused | None) -> Outcome:
+    if refused is None:
+        return "released"
+    return "pending" if isinstance(refused, ReviewPending) else "refused"
+
+
+def _restored(said: str, answer: str) -> int:
+    """How many tokens of what the model said were turned back."""
+    return len(TOKEN.findall(said)) - len(TOKEN.findall(answer))
 
 
 def _types(text: str) -> Iterator[str]:
@@ -203,23 +217,30 @@ def _types(text: str) -> Iterator[str]:
 def _refunds(shop: Shop) -> Iterator[Event]:
     """Every refund that a ticket asks for. One over the limit waits; its requester cannot wave it through."""
     for ticket in tickets():
-        if not ticket.amount:
-            continue
-        about = {"id": ticket.id, "who": DANA.id, "amount": ticket.amount}
-        waiting = ""
-        try:
-            with shop.gov.acting_as(DANA):
-                receipt = shop.refund(ticket.order, ticket.amount)
-        except ReviewPending as error:
-            waiting = error.ticket or ""
-            yield Refunded(**about, outcome="pending", reasons=_codes(error), waiting=waiting)
-        except Denied as error:
-            yield Refunded(**about, outcome="refused", reasons=_codes(error))
-        else:
-            yield Refunded(**about, outcome="released", receipt=receipt)
-        if waiting:
-            yield _reviewed(shop, ticket.id, waiting, DANA, "approve")
-            yield _reviewed(shop, ticket.id, waiting, ROSA, "approve")
+        if ticket.amount:
+            event = _refund(shop, ticket)
+            yield event
+            if event.waiting:
+                yield _reviewed(shop, ticket.id, event.waiting, DANA, "approve")
+                yield _reviewed(shop, ticket.id, event.waiting, ROSA, "approve")
+
+
+def _refund(shop: Shop, ticket: Ticket) -> Refunded:
+    receipt, refused = "", None
+    try:
+        with shop.gov.acting_as(DANA):
+            receipt = shop.refund(ticket.order, ticket.amount)
+    except Refused as error:
+        refused = error
+    return Refunded(
+        id=ticket.id,
+        who=DANA.id,
+        amount=ticket.amount,
+        outcome=_outcome(refused),
+        reasons=_codes(refused) if refused else (),
+        receipt=receipt,
+        waiting=(refused.ticket or "") if refused else "",
+    )
 
 
 def _waiting(shop: Shop, handled: list[Handled]) -> Iterator[Event]:
@@ -259,11 +280,8 @@ def _streamed(shop: Shop) -> Streamed:
     ticket = next(one for one in tickets() if one.id == STREAMED)
     with shop.gov.acting_as(DANA):
         answer = "".join(shop.stream(ticket.text))
-    said = shop.model.said
     pieces = tuple(shop.model.stream(shop.model.seen))
-    return Streamed(
-        id=ticket.id, pieces=pieces, answer=answer, restored=len(TOKEN.findall(said)) - len(TOKEN.findall(answer))
-    )
+    return Streamed(id=ticket.id, pieces=pieces, answer=answer, restored=_restored(shop.model.said, answer))
 
 
 def _verified(audit: Path, copy: bool = False, changed: str = "") -> Verified:

@@ -73,4 +73,3 @@ def test_a_folder_that_cannot_be_written_exits_3(aigov, tmp_path) -> None:
 def test_no_temporary_file_stays(aigov, tmp_path) -> None:
     aigov("init", tmp_path)
     assert not [name for name in files(tmp_path) if os.path.basename(name).startswith(".") and name != ".gitignore"]
-
