@@ -173,7 +173,7 @@ class _Build:
         contributions = {hook: self._contributions(hook, members, says) for hook in CONTRIBUTE}
         for member in members:
             if "aigov_observe" in member.hooks:
-                self.watched.append(self.observers.add(member.name, member.hooks["aigov_observe"]))
+                self.watched.append(self.observers.add(member.name, member.hooks["aigov_observe"], member.trusted))
         return Guards(
             names=tuple(member.name for member in members),
             reasons=everything.reasons | FAULTS,

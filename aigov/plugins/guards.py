@@ -34,6 +34,7 @@ from aigov.types import Direction, Edit
 GUARD_FAULT = "guard.fault"
 FAULTS = frozenset({GUARD_FAULT, FAULT, TIMEOUT, OUT})
 BACKLOG = 1_000
+BUILT_IN_OBSERVER_S = 10.0
 SETTLE_S = 1.0
 
 Ask = Callable[..., Any]
@@ -126,9 +127,11 @@ class Observers:
         # One report may take as long as a record takes to become durable, so it has no limit.
         self._reporter = Workers("report", float("inf"), watch, size=1, fault=lambda code: counts.add("report"))
 
-    def add(self, name: str, ask: Ask) -> Workers:
+    def add(self, name: str, ask: Ask, trusted: bool) -> Workers:
         """Let `ask` observe; gives the workers, to be closed with the set."""
-        observer = Observer(name, ask, self._limit_s, self._watch, self._broke)
+        # A slow terminal or disk is no reason to end the people's log.
+        limit_s = max(self._limit_s, BUILT_IN_OBSERVER_S) if trusted else self._limit_s
+        observer = Observer(name, ask, limit_s, self._watch, self._broke)
         self._all.append(observer)
         return observer.workers
 

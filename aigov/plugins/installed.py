@@ -21,9 +21,9 @@ import msgspec
 
 from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import ENTRY_POINTS, Context
-from aigov.plugins import record
 from aigov.plugins.hooks import Registry
 from aigov.plugins.lock import GRANTABLE, LOCK_COMMAND, NAME, Lock, Pin, read_lock, write
+from aigov.plugins.record import Unverified, importable, is_editable, record_digest, source_digest, verify
 from aigov.plugins.starting import within_limit
 from aigov.types import Section
 
@@ -157,7 +157,7 @@ def check_settings(kind: Any) -> str:
 def _installed(entry: EntryPoint) -> Installed:
     distribution = _distribution(entry)
     return Installed(
-        entry.name, distribution.name or "", distribution.version, entry.value, record.editable(distribution), entry
+        entry.name, distribution.name or "", distribution.version, entry.value, is_editable(distribution), entry
     )
 
 
@@ -190,25 +190,25 @@ def _mismatch(plugin: Installed | None, pin: Pin) -> str:
         return "is locked as `editable: true`, but is not installed from a source folder"
     try:
         changed = _digest(plugin) != pin.digest
-    except record.Unverified as error:
+    except Unverified as error:
         return str(error)
     return "is not what was locked: its digest differs" if changed else ""
 
 
 def _digest(plugin: Installed) -> str:
     """The digest of what is installed, its files verified. Raises Unverified."""
-    files = record.verify(_distribution(plugin.entry))
+    files = verify(_distribution(plugin.entry))
     if not plugin.editable:
         _check_origin(plugin, files)
-        return record.digest(_distribution(plugin.entry))
-    return record.source_digest(_sources(plugin))
+        return record_digest(_distribution(plugin.entry))
+    return source_digest(_sources(plugin))
 
 
 def _check_origin(plugin: Installed, known: Container[Path]) -> None:
     """Refuse a plugin whose module would be imported from another file than the verified one."""
     origin = _origin(plugin)
     if origin not in known:
-        raise record.Unverified(f"would be imported from `{origin.name}` outside of its distribution")
+        raise Unverified(f"would be imported from `{origin.name}` outside of its distribution")
 
 
 def _origin(plugin: Installed) -> Path:
@@ -218,7 +218,7 @@ def _origin(plugin: Installed) -> Path:
         origin = _file(".".join(parts[:end]))
         if origin:
             return Path(origin).parent.resolve() / Path(origin).name
-    raise record.Unverified(f"has no module `{plugin.entry.module}`")
+    raise Unverified(f"has no module `{plugin.entry.module}`")
 
 
 def _file(module: str) -> str | None:
@@ -263,7 +263,7 @@ def _imported(plugin: Installed, digest: str, module: Any) -> str:
     place a policy that is loaded again would otherwise vouch for new files and run old code.
     """
     path = Path(module.__file__ or "")
-    if not plugin.editable and path.parent.resolve() / path.name not in record.importable(_distribution(plugin.entry)):
+    if not plugin.editable and path.parent.resolve() / path.name not in importable(_distribution(plugin.entry)):
         return "was imported from elsewhere than its distribution; look for a module of the same name"
     if getattr(module, LOADED, digest) != digest:
         return "is loaded in this process in another version; restart the process"
@@ -280,7 +280,7 @@ def _pin(path: Path, found: Found, name: str, granted: Iterable[str] | None, edi
         raise PolicyError(Problem(where, f"plugin `{name}` follows a source folder", fix))
     try:
         digest, problem = _digest(plugin), ""
-    except record.Unverified as error:
+    except Unverified as error:
         digest, problem = "", str(error)
     if problem:
         raise PolicyError(Problem(where, f"plugin `{name}` {problem}", "install it anew"))

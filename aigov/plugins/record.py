@@ -69,13 +69,13 @@ def rows(distribution: Distribution) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def digest(distribution: Distribution) -> str:
+def record_digest(distribution: Distribution) -> str:
     """`sha256:` and 64 hex digits: what the lock pins. Raises Unverified."""
     lines = sorted(f"{row.path},{row.algorithm}={row.value}" for row in rows(distribution) if _pinned(row))
     return _digest("record", lines)
 
 
-def editable(distribution: Distribution) -> bool:
+def is_editable(distribution: Distribution) -> bool:
     """Whether the distribution is installed as a link to a source folder (PEP 610)."""
     text = distribution.read_text("direct_url.json")
     try:
