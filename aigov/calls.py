@@ -132,7 +132,7 @@ class Guarded:
                     for chunk in self.fn(*args, **kwargs):
                         chunks.append(chunk)
                         if len(chunks) > MAX_CHUNKS:
-                            break
+                            return Answered(endless=True)
             except BaseException as error:  # noqa: BLE001 - as above; what was held is dropped
                 return Answered(error=error)
             return Answered(chunks=tuple(chunks))
@@ -160,7 +160,7 @@ class Guarded:
                     async for chunk in self.fn(*args, **kwargs):
                         chunks.append(chunk)
                         if len(chunks) > MAX_CHUNKS:
-                            break
+                            return Answered(endless=True)
             except BaseException as error:  # noqa: BLE001 - as above
                 return Answered(error=error)
             return Answered(chunks=tuple(chunks))

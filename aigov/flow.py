@@ -279,7 +279,7 @@ class _Path:
     def _record_intent(self) -> Walk[Receipt]:
         """Step 7: without this receipt there is no call."""
         self.passage.take(INTENT)
-        receipt = yield Record(self._intent(records.CallIntent))
+        receipt: Receipt | None = yield Record(self._intent(records.CallIntent))
         self._lap("intent")
         if receipt is None:
             raise self._deny("audit.unavailable")
@@ -288,6 +288,8 @@ class _Path:
     def _receive_answer(self, answered: Answered) -> Layout | Stream:
         """Step 9, first half: the answer laid out. What cannot be laid out cannot be judged."""
         self.passage.take(ANSWER)
+        if answered.endless:
+            raise self._deny("output.too_large")
         limits = self.snapshot.limits
         answer: Layout | Stream
         if answered.chunks is not None:
@@ -352,8 +354,9 @@ class _Path:
         if receipt is None:
             raise self._deny("audit.unavailable")
         self.passage.open_gate(receipt)
-        taken, chars = yield Release(tuple(chunks))
+        taken: int = yield Release(tuple(chunks))
         how: records.Outcome = "released" if taken == len(chunks) else "abandoned"
+        chars = account.size(gather(chunks[:taken], self.snapshot.limits).parts).chars
         if (yield Record(self._outcome(how, released_chars=chars, released_chunks=taken))) is None:
             return Refusal(Denied(self._denied("audit.unavailable")))
         return Released(None)

@@ -275,8 +275,8 @@ class Governor:
         talk = scope.session or self._sessions.named(None, self._loaded.open_vault)
         return Request(
             call=records.new_id(), action=what.action, resource=what.resource, principal=scope.principal,
-            arguments=arguments, session=talk.vault(scope.principal), keywords=what.keywords, stream=what.streams, function=what.name,
-            parent=scope.parent, approved=scope.approved, ticket=scope.ticket,
+            arguments=arguments, keywords=what.keywords, session=talk.vault(scope.principal), stream=what.streams,
+            function=what.name, parent=scope.parent, approved=scope.approved, ticket=scope.ticket,
         )  # fmt: skip
 
     def path(self, request: Request) -> drivers.Path:

@@ -108,12 +108,13 @@ Effect = Ask | Record | OpenTicket | Call | Release
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """What a provider did: returned a value, streamed `chunks`, or raised `error`."""
+    """What a provider did: returned a value, streamed `chunks` (`endless`: too many), or raised `error`."""
 
     value: Any = None
     chunks: tuple[Any, ...] | None = None
     error: BaseException | None = None
     cancelled: bool = False
+    endless: bool = False
 
 
 class Released(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,15 @@ class Stores:
             return None
 
     def close(self) -> None:
-        """Seal the log. Records that come later are refused."""
+        """Seal the log. Records that come later are refused.
+
+        A log that cannot be sealed stays as it is, and verification says so.
+        """
         with self._lock:
             log, self._log, self._closed = self._log, None, True
         if log is not None:
-            log.close()
+            with contextlib.suppress(AuditUnavailable):
+                log.close()
 
     def _opened(self, settings: Any) -> Log:
         """The open log; one that failed is opened anew."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from aigov.testing import Trial, governor
 from aigov.types import Principal
+
+if TYPE_CHECKING:
+    from aigov.testing import Trial
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -36,6 +39,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trial() -> Iterator[Trial]:
     """A governor on the starter policy, in a folder of its own."""
+    from aigov.testing import governor
+
     with governor() as made:
         yield made
 
@@ -43,5 +48,7 @@ def trial() -> Iterator[Trial]:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Trial]:
     """The same for tests that neither change the policy nor count records."""
+    from aigov.testing import governor
+
     with governor() as made:
         yield made

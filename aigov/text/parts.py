@@ -123,8 +123,7 @@ class Walk:
         self.parts = []
         self._paths.clear()
         self._active.clear()
-        path = _indexed("", value) if self.indexed else ""
-        root: Node = guarded(lambda: self._node(value, path, "", 1))
+        root: Node = guarded(lambda: self._node(value, "", "", 1))
         return root
 
     def _node(self, value: Any, path: str, role: str, depth: int) -> Node:
@@ -391,11 +390,6 @@ def _index(item: Any) -> int | None:
     else:
         found = (attributes_of(item) | read_slots(item, slots_of(type(item)))).get("index")
     return found if type(found) is int and 0 <= found < 2**31 else None
-
-
-def _indexed(path: str, value: Any) -> str:
-    index = _index(value)
-    return path if index is None else f"{path}/~5{index}"
 
 
 def _positions(items: list[Any]) -> list[str]:

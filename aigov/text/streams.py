@@ -68,7 +68,8 @@ def gather(chunks: Iterable[Any], limits: Limits) -> Stream:
     """Lay out all chunks under one set of limits and join the texts of each path.
 
     Items of a list that say of themselves `index: N` are joined by that N, not by their position: choices
-    and tool calls of a chat answer are told apart even where each chunk holds one of them.
+    and tool calls of a chat answer are told apart even where each chunk holds one of them. A chunk's own
+    `index` does not count: it may number the chunks, and then nothing would be seen whole.
     Raises Malformed as `lay_out` does.
     """
     walk = Walk(limits, indexed=True)

@@ -72,7 +72,7 @@ def test_an_injection_does_not_reach_the_model(shared: Trial) -> None:
 
 
 def test_a_value_that_the_answer_brings_becomes_its_type_and_stays_so(shared: Trial) -> None:
-    model = ScriptedProvider("Ask bob@other.example about {0}")
+    model = ScriptedProvider("Ask bob@other.org about {0}")
     with shared.gov.acting_as(DANA):
         answer = shared.gov.guard(**CHAT)(model.ask)(f"I am {MAIL}")
     assert answer == f"Ask [EMAIL_ADDRESS] about I am {MAIL}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aigov.testing import Trial
 from tests.conftest import CHAT, DANA
 
-ANSWER = "Dear {0}, we wrote to bob@other.example and to 4111 1111 1111 1111.\nYours, the 192.168.0.1 team \U0001f44d"
+ANSWER = "Dear {0}, we wrote to bob@other.org and to 4111 1111 1111 1111.\nYours, the 192.168.0.1 team \U0001f44d"
 CUTS = st.lists(st.integers(0, 140), max_size=12)
 
 
