@@ -1,6 +1,6 @@
 """Every reason and error code of the review room, with what it means.
 
-Invariant: nothing in this room raises a `ReviewError` whose code is not listed here.
+Invariant: no `ReviewError` carries a code that is not listed here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ALREADY_RESUMED: Final = "review.already_resumed"
 NOT_CLAIMED: Final = "review.not_claimed"
 NOT_PERMITTED: Final = "review.not_permitted"
 OWN_TICKET: Final = "review.own_ticket"
+NOT_REQUESTER: Final = "review.not_requester"
 NOT_RESUMABLE: Final = "review.not_resumable"
 NOT_EDITABLE: Final = "review.not_editable"
 BAD_NOTE: Final = "review.bad_note"
@@ -37,6 +38,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         NOT_CLAIMED: "the ticket was not resumed, so it cannot be finished",
         NOT_PERMITTED: "the reviewer does not hold the action `review` on the resource in the ticket's tenant",
         OWN_TICKET: "nobody decides a call that they made or that was made for them",
+        NOT_REQUESTER: "a ticket is resumed by whoever asked for the call, or by a process in which nobody acts",
         NOT_RESUMABLE: "the call holds a value, or names a function, that cannot be kept and restored exactly",
         NOT_EDITABLE: "the edit is of a call and not of an answer, or changes what kind of value the answer is",
         BAD_NOTE: "a note is a code, `[a-z0-9_.]{1,64}`, never free text",

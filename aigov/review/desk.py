@@ -49,7 +49,7 @@ from aigov.review.cases import (
 )
 from aigov.review.edits import retext
 from aigov.review.store import BUSY_S, Row, Store
-from aigov.review.values import kind
+from aigov.review.values import kind, unpack
 from aigov.types import Principal
 
 __all__ = ["Case", "Claim", "Desk", "Entry", "Judgement", "Permits", "Status"]
@@ -60,6 +60,7 @@ Edit = bytes | Mapping[str, str]
 REVIEW: Final = "review"  # the action that a reviewer must hold
 TICKET: Final = re.compile(r"rv_[a-z2-7]{24}", re.ASCII)
 NOTE: Final = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
+LAST_S: Final = 2**33  # the year 2242: a clock beyond it, or one that tells NaN, is broken
 ATTEMPTS: Final = 8  # a ticket changes at most four times, so a loser of every race has an answer by then
 DECIDED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -175,7 +176,8 @@ class Desk:
         """Take an approved case to carry it out: once, over all threads and processes.
 
         From here on the call has run or has been lost: a process that dies before `finish` leaves the
-        ticket `claimed`, and nobody can claim it again.
+        ticket `claimed`, and nobody can claim it again. A process that does not know the classes of the
+        content is refused (`review.not_resumable`) and uses nothing up.
         """
         for _ in range(ATTEMPTS):
             row, content, shown = self._whole(ticket)
@@ -184,6 +186,7 @@ class Desk:
             judgement, case = self._judgement(row), self._case(row, content, shown)
             if judgement is None or not judgement.approved:
                 raise _error(codes.TAMPERED)
+            unpack(case.content)
             if self._store.swap(row, msgspec.structs.replace(row, state="claimed", changed_us=now)):
                 return Claim(ticket=ticket, case=case, judgement=judgement)
         raise _error(codes.UNAVAILABLE)
@@ -313,7 +316,10 @@ class Desk:
 
     def _now(self, row: Row | None = None) -> int:
         """UTC in microseconds, never before what this desk or this row has already seen."""
-        self._latest_us = max(self._latest_us, int(self._clock() * MICRO))
+        told = self._clock()
+        if not 0 <= told < LAST_S:
+            raise _error(codes.UNAVAILABLE)  # no time, no expiry: nothing may be decided by it
+        self._latest_us = max(self._latest_us, int(told * MICRO))
         return max(self._latest_us, row.changed_us if row else 0)
 
     def _seal(self, ticket: str, column: str, content: bytes) -> bytes:

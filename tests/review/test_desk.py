@@ -255,6 +255,20 @@ def test_times_in_a_ticket_never_run_backwards(desk: Desk, kit: Any) -> None:
     assert status.judgement.at_us >= status.opened_us
 
 
+@pytest.mark.parametrize("now", [float("nan"), float("inf"), -1.0, 1e300, 2.0**33])
+def test_a_broken_clock_decides_nothing(desk: Desk, kit: Any, now: float) -> None:
+    ticket = opened(desk, kit, "approved")
+    kit.now = now
+    calls = [
+        lambda: desk.open(kit.case()),
+        desk.list,
+        desk.sweep,
+        lambda: desk.claim(ticket),
+        lambda: desk.status(ticket),
+    ]
+    assert {kit.code(call) for call in calls} == {"review.unavailable"}
+
+
 # -- what is kept ----------------------------------------------------------------------------------
 
 
@@ -283,6 +297,15 @@ def test_opening_a_ticket_sweeps(desk: Desk, kit: Any) -> None:
     ticket = opened(desk, kit, "expired")
     desk.open(kit.case())
     assert content_of(kit, ticket) == (None, None)
+
+
+def test_a_process_that_does_not_know_the_classes_uses_nothing_up(desk: Desk, kit: Any) -> None:
+    content = msgspec.json.encode(["o", "a_module_of_another_process:Thing", [], ["d"], ["d"]])
+    ticket = opened(desk, kit, "approved", direction="input")
+    other = desk.open(msgspec.structs.replace(kit.case("input"), content=content))
+    desk.approve(other, kit.rita, kit.anyone)
+    assert kit.code(desk.claim, other) == "review.not_resumable"
+    assert (desk.status(other).state, desk.claim(ticket).ticket) == ("approved", ticket)
 
 
 def test_a_process_that_died_leaves_its_ticket_claimed(desk: Desk, kit: Any) -> None:

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from aigov.errors import Location, PolicyError
 from aigov.hookspecs import Context
+from aigov.review.codes import CODES as CODES_AND_MEANINGS
 from aigov.review.guard import Guard, plugin
 from aigov.review.settings import Settings, seconds
 from aigov.types import Facts, Principal, Section, Verdict
 
 CODES = [
     "low_confidence", "pending", "rejected", "expired", "unknown", "already_decided", "already_resumed", "not_claimed",
-    "not_permitted", "own_ticket", "not_resumable", "not_editable", "bad_note", "tampered", "unavailable",
+    "not_permitted", "own_ticket", "not_requester", "not_resumable", "not_editable", "bad_note",
+    "tampered", "unavailable",
 ]  # fmt: skip
 
 
@@ -141,6 +143,6 @@ def test_the_plugin_answers_what_it_is_asked_at_load() -> None:
 
 def test_every_code_and_key_is_on_the_page_of_this_room() -> None:
     page = (Path(__file__).parents[2] / "docs" / "review.md").read_text(encoding="utf-8")
-    names = [f"`review.{name}`" for name in CODES]
+    names = [f"| `{code}` | {meaning} |" for code, meaning in CODES_AND_MEANINGS.items()]
     names += [f"`{field.name}`" for field in msgspec.structs.fields(Settings)]
     assert [name for name in names if name not in page] == []
