@@ -118,12 +118,12 @@ class Walk:
         self._nodes = 0
         self._active: set[int] = set()
 
-    def start(self, value: Any) -> Node:
-        """Lay out one value as `parts` of its own; characters and nodes go on counting."""
+    def start(self, value: Any, path: str = "") -> Node:
+        """Lay out one value as `parts` of its own, below `path`; characters and nodes go on counting."""
         self.parts = []
         self._paths.clear()
         self._active.clear()
-        root: Node = guarded(lambda: self._node(value, "", "", 1))
+        root: Node = guarded(lambda: self._node(value, path, "", 1))
         return root
 
     def _node(self, value: Any, path: str, role: str, depth: int) -> Node:
@@ -381,7 +381,7 @@ def _filled(cls: type, base: Any, items: list[Any]) -> Any:
     return made
 
 
-def _index(item: Any) -> int | None:
+def own_index(item: Any) -> int | None:
     """What an item of a streamed list says of its own place, as the choices and tool calls of chat answers do."""
     if type(item) is dict:
         found = item.get("index")
@@ -394,7 +394,7 @@ def _index(item: Any) -> int | None:
 
 def _positions(items: list[Any]) -> list[str]:
     """The steps of a streamed list's items: by their own index where each has another, else by position."""
-    own = [_index(item) for item in items]
+    own = [own_index(item) for item in items]
     if None in own or len(set(own)) != len(own):
         return [str(position) for position in range(len(items))]
     return [f"~5{index}" for index in own]

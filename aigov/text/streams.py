@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aigov.text.nodes import Node
-from aigov.text.parts import Limits, Walk, guarded
+from aigov.text.parts import Limits, Walk, guarded, own_index
 from aigov.text.spans import Replacement, checked, splice
 from aigov.types import Part
 
@@ -69,15 +70,17 @@ def gather(chunks: Iterable[Any], limits: Limits) -> Stream:
 
     Items of a list that say of themselves `index: N` are joined by that N, not by their position: choices
     and tool calls of a chat answer are told apart even where each chunk holds one of them. A chunk's own
-    `index` does not count: it may number the chunks, and then nothing would be seen whole.
+    `index` counts where one comes twice; else it numbers the chunks, and nothing would be seen whole.
     Raises Malformed as `lay_out` does.
     """
     walk = Walk(limits, indexed=True)
+    chunks = list(islice(chunks, limits.max_nodes + 1))
+    blocks = _blocks(chunks)
     roots: list[Node] = []
     found: dict[str, list[Piece]] = {}
     roles: dict[str, str] = {}
     for number, chunk in enumerate(chunks):
-        roots.append(walk.start(chunk))
+        roots.append(walk.start(chunk, blocks[number]))
         for index, part in enumerate(walk.parts):
             pieces = found.setdefault(part.path, [])
             offset = 0 if _is_key(part.path) or not pieces else pieces[-1].offset + len(pieces[-1].text)
@@ -85,6 +88,14 @@ def gather(chunks: Iterable[Any], limits: Limits) -> Stream:
             roles[part.path] = roles.get(part.path) or part.role
     parts = tuple(Part(path=path, text=_joined(path, pieces), role=roles[path]) for path, pieces in found.items())
     return Stream(parts, tuple(found.values()), roots)
+
+
+def _blocks(chunks: Sequence[Any]) -> Sequence[str]:
+    """The path that each chunk stands below: that of the block which it says it belongs to, if any."""
+    stated = [index for index in map(own_index, chunks) if index is not None]
+    if len(set(stated)) == len(stated):
+        return [""] * len(chunks)
+    return ["" if index is None else f"/~5{index}" for index in map(own_index, chunks)]
 
 
 def _is_key(path: str) -> bool:
