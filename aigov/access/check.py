@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from aigov.access import matcher
-from aigov.access.engine import Pycasbin
+from aigov.access.choice import choose
 from aigov.access.load import Policy, load, role_names, subject_graphs
 from aigov.access.rules import Rule
 from aigov.access.settings import SUBJECT, TENANT, AccessSettings
@@ -35,11 +35,11 @@ class Report(msgspec.Struct, frozen=True):
 def check(folder: Path, settings: AccessSettings) -> Report:
     """Read, check and build the policy as a governor would. Raises PolicyError where one would refuse it."""
     policy = load(folder, settings)
-    Pycasbin(policy.model, policy.rules)
+    choice = choose(policy)
     grants = [rule for rule in policy.rules if rule.ptype[0] == "p"]
     return Report(
-        engine="pycasbin",
-        why="Casbin's own enforcer decides",
+        engine=choice.name,
+        why=choice.why,
         grants=len(grants),
         role_lines=len(policy.rules) - len(grants),
         roles=len(role_names(policy, settings)),

@@ -17,7 +17,9 @@ import msgspec
 
 from aigov.access import asking
 from aigov.access.asking import Unaskable
-from aigov.access.engine import Outcome, Pycasbin
+from aigov.access.choice import choose
+from aigov.access.compiled import Mistyped
+from aigov.access.engine import Outcome
 from aigov.access.load import Policy, load, role_names
 from aigov.access.rules import Rule
 from aigov.access.settings import TENANT, AccessSettings
@@ -51,7 +53,8 @@ class Access:
         self.policy = policy
         self.settings = settings
         self.layer = layer
-        self._engine = Pycasbin(policy.model, policy.rules)
+        self.choice = choose(policy)
+        self._engine = self.choice.engine
         self._roles = role_names(policy, settings)
 
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
@@ -60,6 +63,8 @@ class Access:
             return self._answer(principal, action, resource)
         except Unaskable as error:
             return Answer(False, error.code)
+        except Mistyped:
+            return Answer(False, asking.MALFORMED)
         except Exception:  # noqa: BLE001 - a fault of the engine is a refusal, and its text could hold the request
             return Answer(False, FAULT)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from aigov.access import matcher
+from aigov.access import matcher, patterns
 from aigov.access import model as models
 from aigov.access import rules as lines
 from aigov.access.model import Definition, Model
@@ -108,7 +108,7 @@ def _model_problems(model: Model, request: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the model by itself."""
     found = model.definitions
     yield from _request_problems(found["r"], request)
-    yield from _effect_problems(found["e"], found["p"])
+    yield from _effect_problems(found["e"], found["p"], "g" in found)
     for key in (key for key in found if key[0] == "m"):
         suffix = key[1:]
         fields = found.get("r" + suffix, found["r"]), found.get("p" + suffix, found["p"])
@@ -134,7 +134,7 @@ def _attribute(source: str) -> bool:
     return source.startswith(ATTRIBUTE) and source.removeprefix(ATTRIBUTE).isidentifier()
 
 
-def _effect_problems(effect: Definition, policy: Definition) -> Iterator[Problem]:
+def _effect_problems(effect: Definition, policy: Definition, roles: bool) -> Iterator[Problem]:
     value = matcher.names(effect.value)
     if value == OPEN:
         fix = f"write `e = {DENY_OVERRIDE.replace('p_', 'p.')}`"
@@ -142,6 +142,8 @@ def _effect_problems(effect: Definition, policy: Definition) -> Iterator[Problem
     elif value not in EFFECTS:
         shown = " or ".join(f"`{known.replace('p_', 'p.')}`" for known in EFFECTS)
         yield Problem(effect.where, "no effect that Casbin takes", f"write {shown}")
+    elif value == SUBJECT_PRIORITY and not roles:
+        yield Problem(effect.where, "the effect orders by role, and the model has no `g`", "add a [role_definition]")
     elif value != ALLOW_OVERRIDE and "eft" not in policy.fields:
         yield Problem(policy.where, "the effect looks at `p.eft`, which `p` does not have", "add the field `eft`")
 
@@ -195,6 +197,7 @@ def _rule_problems(model: Model, rules: Sequence[Rule], text: Text, request: Seq
     for definition in model.section("g"):
         yield from _cycle_problems([rule for rule in rules if rule.ptype == definition.key], text)
     yield from _evaluated_problems(model, rules, text, request)
+    yield from _bad_patterns(model, rules, text)
 
 
 def _eft_problems(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
@@ -285,3 +288,36 @@ def _evaluated_problem(
         yield problem._replace(where=where)
     if not subject & matcher.referenced(tree):
         yield Problem(where, "neither the matcher nor this rule looks at who asks", f"compare `{min(subject)}`")
+
+
+def _bad_patterns(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
+    """A pattern that its function cannot take, or that could keep an engine busy for ever."""
+    definition, policy = model.definitions["m"], model.definitions["p"]
+    for call in ast.walk(matcher.tree(definition.value)):
+        name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+        if name not in matcher.PATTERN_FUNCTIONS - {"ipMatch"} or not isinstance(call, ast.Call):
+            continue
+        held = call.args[1]
+        if isinstance(held, ast.Constant) and isinstance(held.value, str):
+            why = _pattern_problem(name, held.value)
+            if why:
+                yield Problem(definition.where, f"no pattern for `{name}`: {why}", "rewrite it")
+        elif isinstance(held, ast.Name) and held.id.removeprefix("p_") in policy.fields:
+            yield from _bad_rule_patterns(name, policy.fields.index(held.id.removeprefix("p_")), rules, text)
+
+
+def _bad_rule_patterns(name: str, place: int, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
+    found = {rule.fields[place]: rule for rule in reversed(rules) if rule.ptype == "p"}
+    for pattern, rule in found.items():
+        why = _pattern_problem(name, pattern)
+        if why:
+            yield text.problem(rule.line, 1, f"field {place + 1} is no pattern for `{name}`: {why}", "rewrite it")
+
+
+def _pattern_problem(name: str, pattern: str) -> str:
+    """Why a pattern is refused, or ""."""
+    try:
+        patterns.compiled(name, pattern)
+    except patterns.BadPattern as error:
+        return str(error)
+    return patterns.linear(pattern) if name == "regexMatch" else ""

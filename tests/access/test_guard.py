@@ -136,16 +136,35 @@ def test_an_action_or_resource_that_is_no_name_is_refused(build, wrong) -> None:
     assert verdict(access, dana, "chat", wrong) == ("DENY", "access.malformed")
 
 
-def test_a_fault_of_the_engine_is_a_refusal_that_says_nothing_of_the_request(build, monkeypatch) -> None:
-    access = build(POLICY)
-
-    def broken(request: object) -> None:
-        raise RuntimeError(f"canary {request}")
-
-    monkeypatch.setattr(access._engine, "decide", broken)
-    (ruling,) = access.aigov_permit(Principal(id="dana", tenant="retail"), "chat", "canary")
+def test_a_fault_of_the_engine_is_a_refusal_that_says_nothing_of_the_request(build, tenants) -> None:
+    access = build(POLICY, tenants.replace("r.act == p.act", "r.act.nothing == p.act"))
+    assert access.choice.name == "pycasbin"
+    (ruling,) = access.aigov_permit(Principal(id="dana", tenant="retail"), "canary", "model:small")
     assert (ruling.verdict, ruling.reason.code, ruling.reason.rule) == (Verdict.DENY, "guard.fault", "access")
     assert "canary" not in repr(ruling)
+
+
+def test_what_is_not_compiled_is_decided_by_casbin_itself(build, tenants) -> None:
+    access = build(POLICY, tenants.replace("r.act == p.act", "r.act.lower() == p.act"))
+    assert (access.choice.name, access.choice.why) == ("pycasbin", "not compiled: a call is no field or constant")
+    assert verdict(access, Principal(id="dana", tenant="retail"), "CHAT", "model:small")[0] == "ALLOW"
+
+
+def test_an_attribute_of_another_type_than_the_model_needs_is_refused(build, tenants) -> None:
+    model = tenants.replace("obj, act\n", "obj, act, level\n", 1).replace(
+        "r.act == p.act", "r.act == p.act && r.level > 2"
+    )
+    access = build(POLICY, model, request=("sub", "dom", "obj", "act", "attributes.level"))
+
+    def asked(**attributes: object) -> tuple[str, str]:
+        dana = Principal(id="dana", tenant="retail", attributes=attributes)  # type: ignore[arg-type]
+        return verdict(access, dana, "chat", "model:small")
+
+    assert access.choice.name == "compiled"
+    assert asked(level=3) == ("ALLOW", "access.allowed")
+    assert asked(level=2) == ("DENY", "access.denied")
+    assert asked(level="3") == ("DENY", "access.malformed")
+    assert asked() == ("DENY", "access.attribute_missing")
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))

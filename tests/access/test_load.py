@@ -116,6 +116,32 @@ def test_a_priority_that_is_no_number_is_refused(write) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("function", "pattern", "message"),
+    [
+        ("regexMatch", "(?=a)a", "field 3 is no pattern for `regexMatch`: a linear-time engine does not take it"),
+        ("regexMatch", "(a)\\1", "a linear-time engine does not take it"),
+        ("regexMatch", "(a", "`(` is not closed"),
+        ("regexMatch", "*", "no regular expression: nothing to repeat"),
+        ("keyMatch2", "/a+*", "no regular expression"),
+        ("keyMatch4", "/(a)/{x}", "keyMatch4 takes no brackets"),
+        ("globMatch", "x" * 2000, "longer than 1024 characters"),
+    ],
+)
+def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(
+    write, tenants, function: str, pattern: str, message: str
+) -> None:
+    model = tenants.replace("keyMatch(", f"{function}(")
+    assert message in refused(write(GRANT + f"p, dana, retail, {pattern}, chat, allow\n", model))
+
+
+def test_an_order_by_roles_needs_roles(write) -> None:
+    model = PLAIN.replace("p = sub, obj, act", "p = sub, obj, act, eft").replace("[role_definition]\ng = _, _\n", "")
+    model = model.replace("some(where (p.eft == allow))", "subjectPriority(p.eft) || deny")
+    model = model.replace("g(r.sub, p.sub)", "r.sub == p.sub")
+    assert "the effect orders by role, and the model has no `g`" in refused(write("p, a, b, c, allow\n", model), THREE)
+
+
 def test_a_condition_that_forgets_who_asks_is_refused(write) -> None:
     model = PLAIN.replace("p = sub, obj", "p = rule, obj").replace("g(r.sub, p.sub)", "eval(p.rule)")
     assert "policy.csv:2:1: neither the matcher nor this rule looks at who asks" in refused(
