@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigov import Denied, Principal, Verdict
+from aigov import Denied, Principal, Refused, Verdict
 from aigov.testing import ScriptedProvider, Trial
 from tests.conftest import CHAT, DANA, REFUND
 
@@ -88,6 +88,6 @@ def test_evaluate_agrees_with_what_a_call_does(shared: Trial) -> None:
         try:
             shared.gov.call(model.ask, text, **CHAT, principal=DANA)
             allowed = True
-        except Exception:
+        except Refused:
             allowed = False
         assert allowed == decision.allowed
