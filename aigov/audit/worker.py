@@ -56,7 +56,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._stopping = False
         # What follows belongs to the thread.
-        self._opened = False
+        self._began = self._opened = False
         self._shut = ""
         self._fault = ""
         self._retry_at = 0.0
@@ -156,7 +156,7 @@ class Worker:
         if not self._opened:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             self._store.open()
-            self._opened = True
+            self._opened = self._began = True
 
     def _settle(self, pending: Pending, result: Result | None) -> None:
         if isinstance(result, NotARecord):
@@ -194,7 +194,7 @@ class Worker:
 
     def _finish(self) -> None:
         """Close the calls that nobody will end any more, seal, and let go."""
-        if self._opened or self._fault:
+        if self._began:
             self._retry_at = 0.0
             self._attempt(self._seal)
         self._store.drop()

@@ -1,0 +1,139 @@
+"""Several processes on one log, and what SIGKILL leaves of them."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aigov.audit import canonical
+from aigov.audit.log import Log
+from aigov.audit.verify import Status, verify
+
+Open = Callable[..., Log]
+
+WRITER = """
+import sys
+from pathlib import Path
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent, CallOutcome, new_id
+with Log.open(Path(sys.argv[1]), key=b"k" * 32) as log:
+    for _ in range(int(sys.argv[2])):
+        call = new_id()
+        log.append(CallIntent(call=call, action="a", resource="r"))
+        print(log.append(CallOutcome(call=call, outcome="released")).id, flush=True)
+"""
+ENDLESS = WRITER.replace("range(int(sys.argv[2]))", "iter(int, 1)")
+
+
+def acknowledged(process: subprocess.Popen[str]) -> list[str]:
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, -signal.SIGKILL), errors
+    return [line for line in out.splitlines() if len(line) == 36]
+
+
+def test_three_processes_share_one_log(folder: Path, kit: Any) -> None:
+    writers = [kit.run(WRITER, folder, 40) for _ in range(3)]
+    ids = [acknowledged(writer) for writer in writers]
+    assert [len(each) for each in ids] == [40, 40, 40]
+    report = verify(folder, kit.key)
+    assert (report.status, report.writers) == (Status.WHOLE, 3)
+    written = [canonical.decode(line).id for line in kit.lines(folder)]
+    assert {identity for each in ids for identity in each} <= set(written)
+    assert len(set(written)) == len(written) == 1 + 3 + 240 + 1
+
+
+def test_killed_writers_lose_nothing_that_was_acknowledged(opened: Open, folder: Path, kit: Any) -> None:
+    chance, kept = random.Random(7), []
+    for _ in range(3):
+        writers = [kit.run(ENDLESS, folder) for _ in range(3)]
+        for writer in writers:
+            writer.stdout.readline()
+        time.sleep(chance.uniform(0, 0.1))
+        for writer in writers:
+            writer.kill()
+        kept += [identity for writer in writers for identity in acknowledged(writer)]
+        report = verify(folder, kit.key)
+        assert report.status == Status.INCOMPLETE, report.problems
+    opened().close()
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+    written = [canonical.decode(line).id for line in kit.lines(folder)]
+    assert set(kept) <= set(written)
+    assert len(set(written)) == len(written)
+
+
+def test_a_survivor_goes_on_while_others_are_killed(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    for _ in range(3):
+        other = kit.run(ENDLESS, folder)
+        other.stdout.readline()
+        kit.fill(log, 3)
+        other.kill()
+        acknowledged(other)
+        kit.fill(log, 3)
+    log.close()
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent, CallOutcome, StreamOpened
+log = Log.open(Path(sys.argv[1]), key=b"k" * 32)
+for call in ("ended", "begun"):
+    log.append(CallIntent(call=call, action="a", resource="r"))
+log.append(CallOutcome(call="ended", outcome="released"))
+log.append(StreamOpened(call="streamed"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_dead_writers_open_calls_are_recorded_at_the_next_start(opened: Open, folder: Path, kit: Any) -> None:
+    kit.run(KILLED, folder).communicate(timeout=30)
+    assert verify(folder, kit.key).open_calls == 2
+    dead = canonical.decode(kit.lines(folder)[1]).writer.id
+    opened().close()
+    found = [canonical.decode(line) for line in kit.lines(folder)]
+    orphans = [(entry.call, entry.left_by, entry.why) for entry in found if type(entry).__name__ == "CallOrphaned"]
+    assert orphans == [("begun", dead, "crashed"), ("streamed", dead, "crashed")]
+    assert [entry.crashed for entry in found if type(entry).__name__ == "WriterStart"] == [0, 1]
+    assert verify(folder, kit.key).status == Status.WHOLE
+    assert list((folder / "writers").iterdir()) == []
+
+
+def test_a_living_writers_calls_are_nobody_elses_orphans(opened: Open, folder: Path, kit: Any) -> None:
+    first = opened()
+    receipt = first.append(kit.intent())
+    opened().close()
+    first.append(kit.outcome(receipt.call))
+    first.close()
+    assert verify(folder, kit.key).orphaned_calls == 0
+
+
+STOPPED = """
+import fcntl, os, sys, time
+handle = os.open(sys.argv[1] + "/append.lock", os.O_RDWR)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_sits_on_the_lock_stops_nobody_for_good(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened(patience_ms=200)
+    other = kit.run(STOPPED, folder)
+    assert other.stdout.readline() == "held\n"
+    future = log.submit(kit.intent())
+    assert "another process holds the log" in str(future.exception(10))
+    other.kill()
+    other.communicate()
+    kit.fill(log, 1)
+    log.close()
+    assert verify(folder, kit.key).status == Status.WHOLE
