@@ -1,0 +1,303 @@
+"""Verification: whatever is done to a log is noticed, and nothing that its writers do is called tampering."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aigov.audit import canonical, head
+from aigov.audit.disk import Disk
+from aigov.audit.log import Log
+from aigov.audit.records import CallOutcome, PluginFault
+from aigov.audit.verify import Report, Status, verify
+
+Open = Callable[..., Log]
+SEGMENT = Path("seg/00000000.jsonl")
+
+
+def test_a_sealed_log_is_whole_with_and_without_the_key(sealed: Path, kit: Any) -> None:
+    for key in (kit.key, None):
+        report = verify(sealed, key)
+        assert (report.status, report.problems, report.sealed) == (Status.WHOLE, (), True)
+        assert report.keyed == (key is not None)
+
+
+def test_the_report_counts_what_is_there(sealed: Path, kit: Any) -> None:
+    report = verify(sealed, kit.key)
+    assert (report.records, report.covered, report.segments, report.writers) == (11, 11, 1, 1)
+    assert report.bytes == (sealed / SEGMENT).stat().st_size
+    assert report.last == canonical.link(kit.lines(sealed)[-1])
+    assert report.first_ts < report.last_ts
+
+
+def each_byte_changed(path: Path) -> Iterator[int]:
+    """Flip one bit of each byte in turn, in place, and put it back."""
+    with open(path, "r+b", buffering=0) as file:
+        for position, byte in enumerate(path.read_bytes()):
+            os.pwrite(file.fileno(), bytes([byte ^ 1 << position % 8]), position)
+            yield position
+            os.pwrite(file.fileno(), bytes([byte]), position)
+
+
+def test_every_changed_byte_is_noticed(copy: Path, kit: Any) -> None:
+    for position in each_byte_changed(copy / SEGMENT):
+        assert verify(copy, kit.key).status == Status.TAMPERED, position
+
+
+def test_every_changed_byte_of_the_head_is_noticed_even_without_the_key(copy: Path) -> None:
+    for position in each_byte_changed(copy / "head.json"):
+        assert verify(copy).status == Status.TAMPERED, position
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_any_byte_changed_to_any_other_is_noticed(copy: Path, sealed: Path, kit: Any, data: st.DataObject) -> None:
+    content = (sealed / SEGMENT).read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    new = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[position]))
+    (copy / SEGMENT).write_bytes(content[:position] + bytes([new]) + content[position + 1 :])
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_every_cut_is_noticed(copy: Path, kit: Any) -> None:
+    size = (copy / SEGMENT).stat().st_size
+    for length in range(size - 1, -1, -1):
+        os.truncate(copy / SEGMENT, length)
+        assert verify(copy, kit.key).status == Status.TAMPERED, length
+
+
+def edits(found: list[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Every way to delete, repeat, swap, move or insert one line."""
+    for at in range(len(found)):
+        yield f"delete {at}", found[:at] + found[at + 1 :]
+        yield f"repeat {at}", found[: at + 1] + found[at:]
+        yield f"insert an empty line before {at}", [*found[:at], b"", *found[at:]]
+        for to in range(len(found)):
+            if to != at:
+                rest = found[:at] + found[at + 1 :]
+                yield f"move {at} to {to}", [*rest[:to], found[at], *rest[to:]]
+            if to > at:
+                swapped = list(found)
+                swapped[at], swapped[to] = found[to], found[at]
+                yield f"swap {at} and {to}", swapped
+                yield f"delete from {at} to {to}", found[:at] + found[to + 1 :]
+
+
+def test_every_line_deleted_repeated_swapped_moved_or_inserted_is_noticed(copy: Path, kit: Any) -> None:
+    found = kit.lines(copy)
+    for what, changed in edits(found):
+        (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in changed))
+        assert verify(copy, kit.key).status == Status.TAMPERED, what
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, kit: Any) -> Path:
+    """Another log of the same key."""
+    folder = tmp_path_factory.mktemp("other") / "audit"
+    with Log.open(folder, key=kit.key) as log:
+        kit.fill(log, 4)
+    return folder
+
+
+def test_lines_of_another_log_do_not_pass(copy: Path, other: Path, kit: Any) -> None:
+    ours, theirs = kit.lines(copy), kit.lines(other)
+    for at in range(len(ours)):
+        for spliced in (
+            ours[:at] + theirs[at:],
+            theirs[:at] + ours[at:] if at else theirs,
+            [*ours[:at], theirs[at], *ours[at + 1 :]],
+            [*ours[:at], theirs[at], *ours[at:]],
+        ):
+            (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in spliced))
+            assert verify(copy, kit.key).status == Status.TAMPERED, at
+
+
+def test_the_head_of_another_log_does_not_pass(copy: Path, other: Path, kit: Any) -> None:
+    shutil.copy(other / "head.json", copy / "head.json")
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def rewritten(found: list[bytes], at: int, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The log with one record changed and every line after it chained again: what an insider would do."""
+    fields = [msgspec.json.decode(line) for line in found]
+    change(fields[at])
+    lines: list[bytes] = []
+    for record in fields:
+        if lines:
+            record["prev"] = canonical.link(lines[-1])
+        lines.append(msgspec.json.encode(record, order="sorted"))
+    return b"".join(line + b"\n" for line in lines)
+
+
+def test_a_log_that_was_changed_and_chained_again_does_not_match_its_head(copy: Path, kit: Any) -> None:
+    found = kit.lines(copy)
+    for at in range(2, len(found) - 1):
+        (copy / SEGMENT).write_bytes(rewritten(found, at, lambda record: record.update(verdict="deny")))
+        report = verify(copy)
+        assert report.status == Status.TAMPERED
+        assert "head" in report.problems[0].what
+
+
+def test_a_head_forged_to_match_does_not_pass_with_the_key(copy: Path, kit: Any) -> None:
+    content = rewritten(kit.lines(copy), 3, lambda record: record.update(verdict="deny"))
+    (copy / SEGMENT).write_bytes(content)
+    old = head.read(copy)
+    assert old is not None
+    new = msgspec.structs.replace(old, bytes=len(content), last=canonical.link(content.splitlines()[-1]))
+    head.write(Disk(), copy, new, b"not the key".ljust(32))
+    assert verify(copy).status == Status.WHOLE  # without the key nobody can tell
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_lines_added_after_the_sealed_end_do_not_pass(copy: Path, kit: Any) -> None:
+    last = canonical.decode(kit.lines(copy)[-1])
+    envelope = canonical.Envelope(
+        v=last.v, seq=last.seq + 1, prev=canonical.link(kit.lines(copy)[-1]), id=last.id, ts=last.ts,
+        mono_us=last.mono_us, boot=last.boot, writer=msgspec.structs.replace(last.writer, wseq=last.writer.wseq + 1),
+    )  # fmt: skip
+    with open(copy / SEGMENT, "ab") as file:
+        file.write(canonical.encode(CallOutcome(call="c", outcome="released"), envelope) + b"\n")
+    assert verify(copy).status == Status.TAMPERED
+
+
+def test_a_writers_missing_record_is_noticed_even_in_a_chain_that_holds(copy: Path, kit: Any) -> None:
+    found = kit.lines(copy)
+    content = rewritten(found, 4, lambda record: record["writer"].update(wseq=17))
+    (copy / SEGMENT).write_bytes(content)
+    assert any("its writer's record" in fault.what for fault in verify(copy).problems)
+
+
+@pytest.mark.parametrize(
+    "name", ["seg/00000001.jsonl", "seg/00000007.jsonl", "seg/evil.jsonl", "more.jsonl", "q/x.jsonl"]
+)
+def test_a_segment_that_no_writer_made_does_not_pass(copy: Path, kit: Any, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b'{"x":1}\n')
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_a_segment_that_is_gone_is_noticed(copy: Path, kit: Any) -> None:
+    (copy / SEGMENT).unlink()
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_a_renamed_segment_is_noticed(copy: Path, kit: Any) -> None:
+    (copy / SEGMENT).rename(copy / "seg/00000001.jsonl")
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_a_problem_names_file_line_and_record_and_nothing_of_the_content(copy: Path, kit: Any) -> None:
+    found = kit.lines(copy)
+    found[4] = found[4].replace(b"retail", b"secret")
+    (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in found))
+    (fault,) = verify(copy, kit.key).problems
+    assert (fault.file, fault.line, fault.seq) == ("seg/00000000.jsonl", 6, 5)
+    assert "secret" not in str(fault)
+
+
+def test_a_report_of_many_problems_is_short(copy: Path, kit: Any) -> None:
+    (copy / SEGMENT).write_bytes(b"{}\n" * 1000)
+    report = verify(copy, kit.key)
+    assert len(report.problems) == 100
+    assert report.more > 800
+
+
+def test_a_line_of_any_length_needs_no_memory(copy: Path, kit: Any) -> None:
+    with open(copy / SEGMENT, "ab") as file:
+        file.truncate(file.tell() + 3 * 2**20)
+    assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+# -- what is not tampering -----------------------------------------------------------------------
+
+
+def test_an_intent_without_outcome_is_incomplete(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    log.append(kit.intent())
+    report = verify(folder, kit.key)
+    assert (report.status, report.open_calls) == (Status.INCOMPLETE, 1)
+
+
+def test_a_running_log_is_incomplete_and_never_tampered(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    for _ in range(30):
+        for _ in range(20):
+            log.submit(PluginFault(plugin="p"))
+        assert verify(folder, kit.key).status == Status.INCOMPLETE
+
+
+def test_a_torn_line_after_the_head_is_incomplete(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    log.append(PluginFault(plugin="p"))
+    with open(folder / SEGMENT, "ab") as file:
+        file.write(b'{"a')
+    report = verify(folder, kit.key)
+    assert report.status == Status.INCOMPLETE
+    assert "torn" in report.problems[0].what
+
+
+def test_a_new_log_without_records_is_incomplete(folder: Path, kit: Any) -> None:
+    folder.mkdir()
+    fresh = head.Head(origin="o", records=0, bytes=0, last=canonical.origin_link("o"), sealed=False, ts="t")
+    head.write(Disk(), folder, fresh, kit.key)
+    assert verify(folder, kit.key).status == Status.INCOMPLETE
+
+
+# -- what cannot be checked ----------------------------------------------------------------------
+
+
+def test_what_is_no_log_cannot_be_checked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "nothing", tmp_path / "file", tmp_path / "empty"):
+        assert verify(path).status == Status.UNCHECKABLE, path
+
+
+def test_a_log_without_its_head_cannot_be_checked(copy: Path, kit: Any) -> None:
+    (copy / "head.json").unlink()
+    assert verify(copy, kit.key).status == Status.UNCHECKABLE
+
+
+def test_a_segment_that_cannot_be_read_cannot_be_checked(copy: Path, kit: Any) -> None:
+    (copy / SEGMENT).unlink()
+    os.mkfifo(copy / SEGMENT)
+    assert verify(copy, kit.key).status == Status.UNCHECKABLE
+
+
+def test_a_read_only_copy_is_checked_and_not_touched(copy: Path, kit: Any) -> None:
+    for path in (*copy.rglob("*"), copy):
+        path.chmod(stat.S_IRUSR | (stat.S_IXUSR if path.is_dir() else 0))
+    before = {path: path.stat() for path in copy.rglob("*")}
+    try:
+        assert verify(copy, kit.key).status == Status.WHOLE
+        assert {path: path.stat() for path in copy.rglob("*")} == before
+    finally:
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(0o700)
+
+
+def test_a_copy_of_records_and_head_alone_is_enough(copy: Path, kit: Any) -> None:
+    (copy / "append.lock").unlink()
+    shutil.rmtree(copy / "writers")
+    assert verify(copy, kit.key).status == Status.WHOLE
+
+
+def test_progress_is_told_up_to_the_end(sealed: Path) -> None:
+    told: list[tuple[int, int]] = []
+    verify(sealed, progress=lambda done, total: told.append((done, total)))
+    size = (sealed / SEGMENT).stat().st_size
+    assert told[-1] == (size, size)
+
+
+def test_a_report_is_plain_data(sealed: Path) -> None:
+    report = verify(sealed)
+    assert msgspec.convert(msgspec.to_builtins(report), Report) == report
