@@ -205,7 +205,7 @@ def _eft_problems(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[P
     index = {found.key: found.fields.index("eft") for found in model.section("p") if "eft" in found.fields}
     for rule in rules:
         value = rule.fields[index[rule.ptype]] if rule.ptype in index else "allow"
-        if value not in ("allow", "deny"):
+        if value not in ("allow", "deny", "indeterminate"):
             yield text.problem(rule.line, 1, f"the effect `{value[:40]}` means nothing", "write `allow` or `deny`")
         elif value == "deny" and ignored:
             fix = f"set `e = {DENY_OVERRIDE.replace('p_', 'p.')}` in the model"

@@ -14,8 +14,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-
-import re2
+from typing import Any
 
 Match = Callable[[str], bool]
 REGEX_FUNCTIONS = frozenset({"keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5", "regexMatch"})
@@ -134,7 +133,10 @@ def _re(pattern: str) -> re.Pattern[str]:
     raise BadPattern(f"no regular expression: {problem}")
 
 
-def _re2(pattern: str) -> re2._Regexp[str] | None:
+def _re2(pattern: str) -> Any:
+    """The pattern as RE2 compiles it, or None where it does not."""
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 22
