@@ -30,6 +30,7 @@ FAULT = "rule.fault"
 
 _COMPLAINT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?=\n|\Z)")
 _OVERLOAD = re.compile(r"found no matching overload for '(.+?)' applied to '(?:.*\.)?(\(.*\))'")
+_UNEXPECTED = re.compile(r"(?:mismatched input|extraneous input|token recognition error at:) '(.+?)'(?: expecting|$)")
 _UNDECLARED = re.compile(r"undeclared reference to '(.+?)'")
 
 Kind = Literal["constant", "name", "select", "has", "call", "list", "map", "loop"]
@@ -363,8 +364,11 @@ def _plainly(words: str, declared: tuple[str, ...]) -> tuple[str, str]:
         return f"`{_operator(overload[1])}` does not take {overload[2]}", "compare values of one type"
     if "recursion" in words:
         return "nested too deeply", "split it into several rules"
-    short = words.removeprefix("Syntax error: ").partition(" expecting ")[0].replace("'<EOF>'", "the end")
-    return short[:120], ""
+    if "'<EOF>'" in words:
+        return "it ends too early", ""
+    unexpected = _UNEXPECTED.search(words)
+    short = words.removeprefix("Syntax error: ").partition(" expecting ")[0]
+    return f"`{unexpected[1][:60]}` is not expected here" if unexpected else short[:120], ""
 
 
 def _operator(name: str) -> str:

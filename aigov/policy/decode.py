@@ -42,10 +42,13 @@ class Decoder:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self._phrases: dict[tuple[Step, ...], str] = {}
 
     def decode(self, node: Node, kind: kinds.Type, path: tuple[Step, ...]) -> Any:
         """The value of `node` as `kind`. Anything returned while `problems` is not empty is not to be used."""
         instead = _instead(node, kind)
+        if isinstance(kind, kinds.Metadata) and kind.extra and "expected" in kind.extra:
+            self._phrases[path] = kind.extra["expected"]
         kind = bare(kind)
         if instead:
             return self._mismatch(node, kind, path, instead)
@@ -68,9 +71,11 @@ class Decoder:
     def _struct(self, node: Entries, kind: kinds.StructType, path: tuple[Step, ...]) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
         values: dict[str, Any] = {}
+        unknown = False
         for key, child in node.pairs:
             field = fields.get(key.text)
             if field is None:
+                unknown = True
                 fix = nearest(key.text, fields)
                 if is_nothing(child) and not key.style and " " in key.text:
                     fix = "quote the text before it: without quotes a comma ends it"
@@ -81,7 +86,7 @@ class Decoder:
         for field in missing:
             what = f"`{dotted((*path, field.encode_name))}` is missing"
             self._report(node.where, what, f"give it {expected(field.type)}")
-        if missing or any(value is _BAD for value in values.values()):
+        if unknown or missing or any(value is _BAD for value in values.values()):
             return _BAD
         return self._build(node, kind.cls, values, path)
 
@@ -170,7 +175,7 @@ class Decoder:
 
     def _scalar(self, node: Scalar, kind: kinds.Type, path: tuple[Step, ...]) -> Any:
         if is_nothing(node):
-            fix = f"give it {expected(kind)}, or leave the key out"
+            fix = f"give it {self._expected(kind, path)}, or leave the key out"
             return self._report(node.where, f"`{dotted(path)}` has no value", fix)
         if isinstance(kind, kinds.StrType):
             return self._text(node, kind, path)
@@ -187,7 +192,9 @@ class Decoder:
     def _text(self, node: Scalar, kind: kinds.StrType, path: tuple[Step, ...]) -> Any:
         surprise = surprise_in(node)
         if surprise:
-            what = f"{shown(node.text)} is {surprise} to YAML, and `{dotted(path)}` must be {expected(kind)}"
+            what = (
+                f"{shown(node.text)} is {surprise} to YAML, and `{dotted(path)}` must be {self._expected(kind, path)}"
+            )
             return self._report(node.where, what, f'quote it: "{node.text}"')
         size = len(node.text)
         fits = (kind.min_length or 0) <= size and (kind.max_length is None or size <= kind.max_length)
@@ -202,10 +209,13 @@ class Decoder:
                 break
         else:
             close = close_to(node.text, choices_of(kind))
-            return self._mismatch(node, kind, path, f"did you mean `{close}`?" if close else "")
+            fix = f"did you mean `{close}`?" if close else ""
+            return self._mismatch(node, kind, path, "remove the quotes" if close == node.text else fix)
         surprise = surprise_in(node) if isinstance(choice, str) else ""
         if surprise:
-            what = f"{shown(node.text)} is {surprise} to YAML, and `{dotted(path)}` must be {expected(kind)}"
+            what = (
+                f"{shown(node.text)} is {surprise} to YAML, and `{dotted(path)}` must be {self._expected(kind, path)}"
+            )
             return self._report(node.where, what, f'quote it: "{node.text}"')
         return kind.cls(choice) if isinstance(kind, kinds.EnumType) else choice
 
@@ -245,8 +255,12 @@ class Decoder:
     # -- problems --------------------------------------------------------------------------------------
 
     def _mismatch(self, node: Node, kind: kinds.Type, path: tuple[Step, ...], fix: str = "") -> Any:
-        what = f"`{dotted(path)}` must be {expected(kind)}, not {_given(node)}"
+        what = f"`{dotted(path)}` must be {self._expected(kind, path)}, not {_given(node)}"
         return self._report(node.where, what, fix)
+
+    def _expected(self, kind: kinds.Type, path: tuple[Step, ...]) -> str:
+        """What may stand there, in the words of the struct's author where they gave some."""
+        return self._phrases.get(path) or expected(kind)
 
     def _report(self, where: Location, what: str, fix: str) -> Any:
         self.problems.append(Problem(where, what, fix))
@@ -367,9 +381,9 @@ def _number_fix(node: Scalar) -> str:
         return "remove the quotes"
     if re.fullmatch(r"[-+]?0[0-9_]+", node.text):
         return "remove the leading zero"
-    if ":" in node.text:
-        return "write it without a colon"
-    return "write only digits" if _NUMBER_LIKE.fullmatch(node.text) else ""
+    if re.fullmatch(r"[-+]?\.(?:inf|nan)", node.text, re.IGNORECASE):
+        return "only finite numbers can be compared"
+    return "write it in digits" if _NUMBER_LIKE.fullmatch(node.text) else ""
 
 
 def _given(node: Node) -> str:

@@ -28,7 +28,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What every layer begins with: the format's version, which layer it is, and the policy's name."""
 
     aigov: Annotated[Literal[1], msgspec.Meta(description="version of the policy format")]
-    layer: Annotated[str, msgspec.Meta(pattern=LAYER_NAME, description="which layer this is")]
+    layer: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=LAYER_NAME,
+            description="which layer this is",
+            extra={"expected": "a name in small letters, such as `organisation`"},
+        ),
+    ]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="name of the policy")]
 
 

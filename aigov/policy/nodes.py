@@ -239,7 +239,8 @@ class _Builder:
             )
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.report(event, f"a tag {shown(str(tag))}", "remove it; values are plain text, numbers, lists and maps")
+            name = str(tag).replace("tag:yaml.org,2002:", "!!")
+            self.report(event, f"a tag {shown(name)}", "remove it; values are plain text, numbers, lists and maps")
 
     def place(self, event: events.Event) -> Location:
         mark = event.start_mark

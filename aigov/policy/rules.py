@@ -35,10 +35,17 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         msgspec.Meta(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
             description="names the rule in decisions and records; no two are alike",
+            extra={"expected": "a name of up to 64 letters, digits, `-`, `_` and `.`"},
         ),
     ]
     when: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=MAX_CHARS, description="a CEL condition over the declared facts")
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=MAX_CHARS,
+            description="a CEL condition over the declared facts",
+            extra={"expected": f"a CEL condition of up to {MAX_CHARS} characters"},
+        ),
     ]
     verdict: Annotated[
         Literal["review", "deny"],
@@ -49,7 +56,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ]
     reason: Annotated[
         str,
-        msgspec.Meta(pattern=r"^[a-z0-9_.]{1,64}$", description="the code that a refused caller and the record get"),
+        msgspec.Meta(
+            pattern=r"^[a-z0-9_.]{1,64}$",
+            description="the code that a refused caller and the record get",
+            extra={"expected": "a code of up to 64 small letters, digits, `_` and `.`, such as `refund.over_limit`"},
+        ),
     ]
     mode: Annotated[
         Literal["enforce", "shadow"],

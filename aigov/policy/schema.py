@@ -29,7 +29,8 @@ def schema(
     properties = dict(_component(header, parts)["properties"])
     properties.update(zip(sections, refs, strict=False))
     if settings:
-        properties["plugins"] = _closed(dict(zip(settings, refs[len(sections) :], strict=True)))
+        entries = dict(zip(settings, refs[len(sections) :], strict=True))
+        properties["plugins"] = {**_closed(entries), "minProperties": 1}
     document: dict[str, Any] = {
         "$schema": DIALECT,
         "title": "aigov policy layer",

@@ -1,4 +1,8 @@
-"""What a policy entry may be, in the words of the person who writes it."""
+"""What a policy entry may be, in the words of the person who writes it.
+
+A struct's author may give better words than its type: `msgspec.Meta(pattern=..., extra={"expected": "a time such
+as `08:00`"})`; and advice for a value that people may try: `extra={"instead": {"allow": "leave it out"}}`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ MAX_CHOICES = 20
 def expected(kind: kinds.Type) -> str:
     """A phrase such as "a number between 0 and 1", "a list of text" or "one of `deny`, `review`"."""
     while isinstance(kind, kinds.Metadata):
+        if kind.extra and "expected" in kind.extra:
+            return str(kind.extra["expected"])
         kind = kind.type
     if isinstance(kind, kinds.UnionType):
         return _union(kind)
@@ -32,14 +38,16 @@ def expected(kind: kinds.Type) -> str:
 
 
 def _union(kind: kinds.UnionType) -> str:
-    members = [member.type if isinstance(member, kinds.Metadata) else member for member in kind.types]
-    values = [value for member in members for value in _values(member)]
-    others = [m for m in members if not isinstance(m, (kinds.LiteralType, kinds.EnumType, kinds.NoneType))]
-    phrases = ([_choices(values)] if values else []) + [expected(member) for member in others]
-    return " or ".join(phrases)
+    values = [value for member in kind.types for value in _values(member)]
+    others = [
+        expected(member) for member in kind.types if not _values(member) and not isinstance(member, kinds.NoneType)
+    ]
+    return " or ".join(([_choices(values)] if values else []) + others)
 
 
 def _values(kind: kinds.Type) -> list[object]:
+    while isinstance(kind, kinds.Metadata):
+        kind = kind.type
     if isinstance(kind, kinds.LiteralType):
         return list(kind.values)
     return [member.value for member in kind.cls] if isinstance(kind, kinds.EnumType) else []
@@ -53,16 +61,20 @@ def _choices(values: list[object]) -> str:
 def _number(kind: kinds.IntType | kinds.FloatType) -> str:
     noun = "a whole number" if isinstance(kind, kinds.IntType) else "a number"
     if kind.ge is not None and kind.le is not None:
-        return f"{noun} between {kind.ge:g} and {kind.le:g}"
+        return f"{noun} between {_figure(kind.ge)} and {_figure(kind.le)}"
     bounds = [
-        f"above {kind.gt:g}" if kind.gt is not None else "",
-        f"of at least {kind.ge:g}" if kind.ge is not None else "",
-        f"below {kind.lt:g}" if kind.lt is not None else "",
-        f"of at most {kind.le:g}" if kind.le is not None else "",
-        f"divisible by {kind.multiple_of:g}" if kind.multiple_of is not None else "",
+        f"above {_figure(kind.gt)}" if kind.gt is not None else "",
+        f"of at least {_figure(kind.ge)}" if kind.ge is not None else "",
+        f"below {_figure(kind.lt)}" if kind.lt is not None else "",
+        f"of at most {_figure(kind.le)}" if kind.le is not None else "",
+        f"divisible by {_figure(kind.multiple_of)}" if kind.multiple_of is not None else "",
     ]
     given = [bound for bound in bounds if bound]
     return f"{noun} {' and '.join(given)}" if given else noun
+
+
+def _figure(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def _text(kind: kinds.StrType) -> str:
