@@ -1,0 +1,103 @@
+"""What the pages say is so: every example runs, every key and code that exists is described."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aigov.snapshot import BUILT_IN, SECTIONS
+from aigov.testing import Trial
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HOME = {"rules": "policy"}
+RUNNER = """
+import shlex, subprocess, sys
+namespace = {"__name__": "__main__"}
+for kind, text in BLOCKS:
+    if kind == "python":
+        exec(compile(text, PAGE, "exec"), namespace)
+        continue
+    for line in text.splitlines():
+        if line.startswith("$ aigov"):
+            done = subprocess.run([sys.executable, "-m", "aigov.cli", *shlex.split(line, comments=True)[2:]])
+            expected = int(line.partition("# exit ")[2] or 0)
+            assert done.returncode == expected, (line, done.returncode)
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+    init = [sys.executable, "-m", "aigov.cli", "init", "."]
+    subprocess.run(init, cwd=tmp_path, check=True, capture_output=True, env=_environment(tmp_path))
+    script = f"BLOCKS = {blocks(page)!r}\nPAGE = {page.name!r}\n{RUNNER}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=_environment(tmp_path)
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(home), "COLUMNS": "100"}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_policy_key_has_a_folder_a_page_and_a_description(section: str) -> None:
+    room = HOME.get(section, section)
+    assert (ROOT / "aigov" / room).is_dir()
+    page = (ROOT / "docs" / f"{room}.md").read_text(encoding="utf-8")
+    missing = [
+        name for name in _keys(BUILT_IN[section].aigov_settings()) if f"`{name}" not in page and f"{name}:" not in page
+    ]
+    assert missing == []
+
+
+def _keys(kind: Any) -> Iterator[str]:
+    """The names of all fields of a settings struct and of the structs inside it."""
+    for part in msgspec.inspect.multi_type_info([kind]):
+        yield from _fields(part)
+
+
+def _fields(info: Any) -> Iterator[str]:
+    for field in getattr(info, "fields", ()):
+        yield field.encode_name
+        yield from _fields(field.type)
+    for inner in ("item_type", "value_type"):
+        if hasattr(info, inner):
+            yield from _fields(getattr(info, inner))
+    for option in getattr(info, "types", ()):
+        yield from _fields(option)
+
+
+def test_every_reason_code_is_on_a_page(shared: Trial) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    codes = {*shared.gov._loaded.snapshot.guards.reasons, "identity.missing", "audit.unavailable"}
+    codes |= {f"input.{why}" for why in ("too_large", "too_deep", "cyclic", "unknown_type", "not_utf8", "key_clash")}
+    assert sorted(code for code in codes if f"`{code}`" not in pages) == []
+
+
+def test_every_module_of_the_map_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {
+        name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`([a-z_]+)/?`", row)
+    }
+    here = {path.stem for path in (ROOT / "aigov").iterdir() if path.suffix == ".py" or path.is_dir()}
+    here -= {"__init__", "__pycache__", "py", "starter"}
+    assert named == here
+
+
+def test_nothing_names_a_package_of_another_project() -> None:
+    wrong = [page.name for page in PAGES if re.search(r"pip install aigov\b(?!-)", page.read_text(encoding="utf-8"))]
+    assert wrong == []
