@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import canonical, head
+from aigov.audit import canonical, disk, head
 from aigov.audit.disk import Disk
 from aigov.audit.log import Log
 from aigov.audit.records import CallOutcome, PluginFault
@@ -273,16 +272,14 @@ def test_a_segment_that_cannot_be_read_cannot_be_checked(copy: Path, kit: Any) -
     assert verify(copy, kit.key).status == Status.UNCHECKABLE
 
 
-def test_a_read_only_copy_is_checked_and_not_touched(copy: Path, kit: Any) -> None:
-    for path in (*copy.rglob("*"), copy):
-        path.chmod(stat.S_IRUSR | (stat.S_IXUSR if path.is_dir() else 0))
-    before = {path: path.stat() for path in copy.rglob("*")}
-    try:
-        assert verify(copy, kit.key).status == Status.WHOLE
-        assert {path: path.stat() for path in copy.rglob("*")} == before
-    finally:
-        for path in (copy, *copy.rglob("*")):
-            path.chmod(0o700)
+def test_a_copy_is_opened_for_reading_alone(copy: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: object, flags: int, mode: int = 0o777, **more: Any) -> int:
+        assert not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        return real(path, flags, mode, **more)
+
+    real = os.open
+    monkeypatch.setattr(disk.os, "open", read_only)
+    assert verify(copy, kit.key).status == Status.WHOLE
 
 
 def test_a_copy_of_records_and_head_alone_is_enough(copy: Path, kit: Any) -> None:
