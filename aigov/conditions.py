@@ -226,7 +226,7 @@ def _rounded(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 # -- the checked tree: `Expression.serialize` gives a protobuf, cel.expr.CheckedExpr (cel-spec, checked.proto)
