@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import regex
+import tldextract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from presidio_analyzer import (
@@ -137,6 +140,7 @@ def test_a_context_word_makes_a_finding_surer(guard: PrivacyGuard) -> None:
     assert score("in account number 8471625536") == pytest.approx(0.4)
     assert score("accounts 8471625536") == pytest.approx(0.4)
     assert score("the parcel weighs 8471625536") == pytest.approx(0.05)
+    assert score("account red green blue black 8471625536") == pytest.approx(0.4)
     assert score("account red green blue black white 8471625536") == pytest.approx(0.05)
 
 
@@ -160,6 +164,7 @@ def test_no_socket_is_opened(start, monkeypatch: pytest.MonkeyPatch) -> None:  #
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(tldextract, "extract", refuse)  # it asks the net where its cache is empty
     fresh = start({}, recognizers=(EmailRecognizer(name="plugin's"),))
     found = [one for one in find(fresh, "jane@example.co.uk") if one.type == "EMAIL_ADDRESS"]
     assert [one.score for one in found] == [1.0]
@@ -286,9 +291,20 @@ def test_a_pattern_past_its_time_is_a_refusal_not_a_pass(guard: PrivacyGuard, mo
     assert (caught.value.code, caught.value.__context__) == ("pii.timeout", None)
 
 
+def test_a_pattern_is_stopped_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "BASE_SECONDS", 0.05)
+    timed = patterns.Timed(regex.compile(r"(?:a|aa|a.)+(?:b|c)+d"))
+    with patterns.analysing(""), pytest.raises(GuardFault, match=r"pii\.timeout"):
+        list(timed.finditer("a" * 300 + "bcbcbcbd"[:-1]))
+
+
 def test_a_recogniser_of_its_own_past_its_time_is_a_refusal(start, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    guard = start({}, recognizers=(Fixed(lambda text, artifacts: []),))
-    monkeypatch.setattr(patterns, "BASE_SECONDS", -1.0)
+    def answer(text: str, artifacts: Any) -> list[RecognizerResult]:
+        time.sleep(0.3)
+        return []
+
+    guard = start({}, recognizers=(Fixed(answer),))
+    monkeypatch.setattr(patterns, "BASE_SECONDS", 0.25)
     with pytest.raises(GuardFault, match=r"pii\.timeout"):
         find(guard, "x")
 
