@@ -10,7 +10,7 @@ from aigov.cli import opening, options, show
 from aigov.cli.exits import Exit
 from aigov.types import Decision, Principal, Reason
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Ask who may do what.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()

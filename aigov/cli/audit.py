@@ -19,7 +19,7 @@ from aigov.cli.exits import Exit, cannot
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Verify and read the record.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the record.")]
 WORDS = {0: "whole", 1: "tampered", 2: "incomplete or unsealed", 3: "cannot be checked"}
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow", 3: "bold red"}
@@ -93,7 +93,8 @@ def show_records(
         out = show.console()
         for record in found:
             rows = [(key, _value(value)) for key, value in record.items() if value not in (None, "", [], {})]
-            out.print(show.table((record["kind"], ""), rows))
+            out.print(record["kind"], style="bold")
+            out.print(show.pairs(rows))
         if not found:
             out.print("no such record")
     raise typer.Exit(Exit.OK if found else Exit.NO)
@@ -126,7 +127,7 @@ def _print_report(report: Report) -> None:
         ("calls without an end", report.open_calls + report.orphaned_calls),
         ("checked with the key", "yes" if report.keyed else "no"),
     ]
-    out.print(show.table(("", ""), rows))
+    out.print(show.pairs(rows))
     if report.problems:
         faults = [(one.file, one.line or "", WORDS[int(one.status)], one.what) for one in report.problems]
         out.print(show.table(("file", "line", "", "what"), faults, right=("line",)))

@@ -165,7 +165,7 @@ def _guards(event: story.Handled) -> Text:
     if foreign:
         said.append(f"privacy kept {foreign} address that the model brought itself from the answer")
     if event.unseen:
-        said.append(f"nobody noticed {', '.join(event.unseen)}: names are not seen yet")
+        said.append(f"nobody noticed {'; '.join(event.unseen)} (names are not seen yet)")
     if event.outcome != "released":
         said.append(f"{event.outcome}: {', '.join(event.reasons)}; the model never saw it")
     return Text("; ".join(said) or "nothing to do")
@@ -244,7 +244,7 @@ def _stream(event: story.Streamed) -> RenderableType:
 
 def _unseen(handled: list[story.Handled]) -> RenderableType:
     names = [name for event in handled for name in event.unseen]
-    grid = Padding(Text(", ".join(names), style="yellow"), (0, 0, 0, 2))
+    grid = Padding(Text("; ".join(names), style="yellow"), (0, 0, 0, 2))
     return Group(
         Text(f"{len(names)} names and postal addresses reached the model: only what has a pattern is looked for."),
         grid,

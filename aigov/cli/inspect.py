@@ -46,7 +46,7 @@ def inspect(
         found = _inspected(gov, text, meter, direction, everything, field)
         unread = _as_json(found) if as_json else _as_table(found)
     if unread:
-        raise Stop(Exit.INCOMPLETE, f"{unread} lines could not be looked at")
+        raise Stop(Exit.INCOMPLETE, f"{show.counted(unread, 'line')} not looked at")
 
 
 def _inspected(

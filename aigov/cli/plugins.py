@@ -14,7 +14,7 @@ from aigov.plugins import Found, Lock, discover, write_lock
 from aigov.plugins.fresh import new as write_new
 from aigov.snapshot import LOCK
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="List, pin, check and start plugins.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which ones; without names, all.")]
 
 

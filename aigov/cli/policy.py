@@ -24,7 +24,7 @@ from aigov.snapshot import BUILT_IN, LOCK, REQUIRED, SECTIONS, Loaded, load
 from aigov.text.spans import resolve
 from aigov.types import Decision, Principal
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Check, test and explain a policy.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 MAX_CONTENT = 4_000_000
 CODE = re.compile(r"[a-z0-9_.]{1,64}")
 
@@ -46,7 +46,8 @@ def check(policies: options.Policies = options.POLICIES, as_json: options.AsJson
     elif loaded is not None:
         out = show.console()
         out.print("the policy can be used", style="green")
-        out.print(show.table(("", ""), [(key, value) for key, value in _checked(loaded, ()).items() if value]))
+        told = _checked(loaded, ())
+        out.print(show.pairs((key, told[key]) for key in ("name", "layer", "rules", "digest")))
     if loaded is None:
         raise Stop(Exit.NO, *([] if as_json else map(str, problems)))
 
@@ -95,12 +96,17 @@ def run_cases(policies: options.Policies = options.POLICIES, as_json: options.As
                 {"file": result.file, "name": result.case.name, "ok": not result.wrong, "wrong": result.wrong}
             )
     else:
-        rows = [("fail" if one.wrong else "ok", one.file, one.case.name, one.wrong) for one in results]
-        out = show.console()
-        out.print(show.table(("", "file", "case", "came out"), rows))
-        out.print(f"{len(results)} cases, {len(failed)} failed")
+        _print_results(results)
+        show.console().print(f"{show.counted(len(results), 'case')}, {len(failed)} failed")
     if failed:
         raise typer.Exit(Exit.NO)
+
+
+def _print_results(results: list[cases.Result]) -> None:
+    """A table a file."""
+    for file in dict.fromkeys(result.file for result in results):
+        rows = [("fail" if one.wrong else "ok", one.case.name, one.wrong) for one in results if one.file == file]
+        show.console().print(show.table(("", "case", "came out"), rows, title=file))
 
 
 @app.command()
@@ -119,8 +125,8 @@ def explain(policies: options.Policies = options.POLICIES, as_json: options.AsJs
             where = str(entry.where or "")
             show.json_line({"path": entry.path, "value": entry.value, "origin": entry.origin, "where": where})
         return
-    rows = [(entry.path, _plain(entry.value), str(entry.where or "default")) for entry in entries]
-    show.console().print(show.table(("entry", "value", "from"), rows))
+    rows = [(entry.path, _plain(entry.value), entry.where.line if entry.where else "default") for entry in entries]
+    show.console().print(show.table(("entry", "value", "line"), rows, right=("line",)))
 
 
 def _kinds(policies: Path) -> tuple[dict[str, Any], dict[str, Any]]:

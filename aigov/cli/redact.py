@@ -61,7 +61,7 @@ def redact(
         out.flush()
     _summary(tally, as_json)
     if tally.refused:
-        raise Stop(Exit.INCOMPLETE, f"{tally.refused.total()} lines were refused and left out")
+        raise Stop(Exit.INCOMPLETE, f"{show.counted(tally.refused.total(), 'line')} refused and left out")
 
 
 def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:
@@ -128,4 +128,5 @@ def _summary(tally: Tally, as_json: bool) -> None:
         out.print(show.table(("entity", "found"), found.items(), right=("found",)))
     if refused:
         out.print(show.table(("refused because", "lines"), refused.items(), right=("lines",)))
-    out.print(f"{tally.lines} lines, {sum(found.values())} personal values, {sum(refused.values())} lines refused")
+    values = show.counted(sum(found.values()), "personal value")
+    out.print(f"{show.counted(tally.lines, 'line')}, {values}, {sum(refused.values())} refused")

@@ -19,13 +19,14 @@ from aigov.review.cases import Entry, Status
 from aigov.review.values import kind
 from aigov.types import Principal
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Decide what a machine may not.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 Ticket = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket, `rv_...`.")]
 Note = Annotated[str, typer.Option("--note", metavar="CODE", help="Why, as a code for the record.")]
 State = Literal["pending", "approved", "rejected", "expired", "claimed", "done", "tampered", "all"]
 MAX_EDIT_BYTES = 4_000_000
 NO = {"review.not_permitted", "review.own_ticket", "review.already_decided", "review.expired", "review.rejected"}
-COLUMNS = ("ticket", "state", "what", "asked by", "because", "expires")
+COLUMNS = ("ticket", "state", "what", "asked by", "because", "left")
+HOUR_S = 3600
 
 
 @app.callback()
@@ -47,7 +48,7 @@ def list_tickets(
             show.json_line(msgspec.to_builtins(entry))
         return
     out = show.console()
-    out.print(show.table(COLUMNS, map(_row, entries)) if entries else f"no ticket is {state}")
+    out.print(show.table(COLUMNS, map(_row, entries), whole=("ticket", "left")) if entries else f"no ticket is {state}")
 
 
 @app.command("show")
@@ -170,4 +171,5 @@ def _done(status: Status, as_json: bool) -> None:
 def _row(entry: Entry) -> tuple[str, ...]:
     what = f"{entry.action} {entry.resource} ({entry.direction})" if entry.action else ""
     asked_by = f"{entry.requester} ({entry.tenant})" if entry.tenant else entry.requester
-    return entry.ticket, entry.state, what, asked_by, ", ".join(entry.reasons), entry.expires
+    left = f"{entry.left_s // HOUR_S}h {entry.left_s % HOUR_S // 60}m" if entry.left_s else ""
+    return entry.ticket, entry.state, what, asked_by, ", ".join(entry.reasons), left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,3 +49,20 @@ def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False, **more)  # type: ignore[call-overload]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `aigov init` leaves it; to be copied, not changed."""
+    folder = tmp_path_factory.mktemp("prepared")
+    assert cli.run(["init", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own as `aigov init` leaves it, and the working directory."""
+    folder = tmp_path / "here"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder

@@ -1,0 +1,110 @@
+"""`aigov audit`: exit codes of verification, and reading records."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aigov import Denied, Governor, Principal
+from aigov.cli.exits import Exit
+
+DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
+
+
+def echo(text: str) -> str:
+    return text
+
+
+@pytest.fixture
+def log(here):
+    """A sealed log with one call that was made and one that was refused."""
+    with Governor.from_policies("policies", audit="audit") as gov:
+        ask = gov.guard(action="chat", resource="model:gpt-4o-mini")(echo)
+        with gov.acting_as(DANA):
+            ask("write to jane@example.com")
+        with pytest.raises(Denied):
+            ask("nobody asks")
+    return here / "audit"
+
+
+def told(ran) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def segment(log):
+    return next(log.rglob("*.jsonl"))
+
+
+def test_a_whole_log_exits_0_with_and_without_the_key(aigov, log) -> None:
+    ran = aigov("audit", "verify", "--json")
+    assert ran.code == Exit.OK
+    assert (told(ran)[0]["word"], told(ran)[0]["keyed"], told(ran)[0]["sealed"]) == ("whole", True, True)
+    (log.parent / "keys" / "root.key").unlink()
+    ran = aigov("audit", "verify", log, "--json")
+    assert (ran.code, told(ran)[0]["keyed"]) == (Exit.OK, False)
+
+
+def test_a_changed_byte_exits_1(aigov, log) -> None:
+    data = segment(log).read_bytes()
+    segment(log).write_bytes(data.replace(b'"verdict":"deny"', b'"verdict":"allo"', 1))
+    ran = aigov("audit", "verify")
+    assert ran.code == 1
+    assert ran.out.startswith("tampered")
+
+
+def test_an_unsealed_log_exits_2(aigov, here) -> None:
+    gov = Governor.from_policies("policies", audit="audit")
+    with gov.acting_as(DANA):
+        gov.call(echo, "hello", action="chat", resource="model:gpt-4o-mini")
+    assert aigov("audit", "verify").code == 2
+    gov.close()
+    assert aigov("audit", "verify").code == 0
+
+
+def test_a_log_that_is_not_there_exits_3(aigov, here) -> None:
+    assert aigov("audit", "verify", "nowhere").code == 3
+
+
+def test_a_wrong_command_line_exits_4(aigov, log) -> None:
+    assert aigov("audit", "verify", "--nope").code == 4
+    assert aigov("audit").code == 4
+    assert aigov("audit", "tail", "-n", "0").code == 4
+
+
+def test_a_named_key_that_is_not_there_is_said(aigov, log, tmp_path) -> None:
+    ran = aigov("audit", "verify", "--keys", tmp_path)
+    assert ran.code == Exit.CANNOT
+    assert ran.err
+
+
+def test_the_tail_is_the_last_records_in_order(aigov, log) -> None:
+    everything = [json.loads(line) for line in segment(log).read_text().splitlines()]
+    assert told(aigov("audit", "tail", "--json", "-n", "3")) == everything[-3:]
+    assert told(aigov("audit", "tail", "--json", "-n", "1000")) == everything
+    assert "call.denied" in aigov("audit", "tail").out
+
+
+def test_a_call_is_shown_by_its_id(aigov, log) -> None:
+    intent = next(one for one in told(aigov("audit", "tail", "--json")) if one["kind"] == "call.intent")
+    ran = aigov("audit", "show", intent["call"], "--json")
+    assert [one["kind"] for one in told(ran)] == ["call.intent", "call.outcome"]
+    assert "call.outcome" in aigov("audit", "show", intent["call"]).out
+
+
+def test_an_unknown_id_is_no(aigov, log) -> None:
+    assert aigov("audit", "show", "nothing").code == Exit.NO
+
+
+@pytest.mark.parametrize("command", [("tail",), ("show", "x")])
+def test_reading_what_is_no_log_exits_3(aigov, here, command: tuple[str, ...]) -> None:
+    ran = aigov("audit", *command, "--audit", "nowhere")
+    assert ran.code == Exit.CANNOT
+    assert ran.err.startswith("aigov: ")
+
+
+def test_a_damaged_record_is_one_clear_line(aigov, log) -> None:
+    segment(log).write_bytes(b"not a record\n")
+    ran = aigov("audit", "tail")
+    assert ran.code == Exit.CANNOT
+    assert "aigov audit verify" in ran.err
