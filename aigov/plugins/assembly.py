@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -222,12 +223,10 @@ class _Build:
         found = tuple(islice(hooks["aigov_recognizers"]() or (), MAX_RULINGS))
         if not all(callable(getattr(one, "analyze", None)) and hasattr(one, "supported_entities") for one in found):
             raise member.error("registers a recogniser that is none", "they are presidio `EntityRecognizer`s")
-        for one in found:
-            entities = frozenset(map(str, one.supported_entities))
-            member.recognises |= entities
-            if not member.trusted:
-                _limit(one, entities, self.workers[member.name])
-        return found
+        member.recognises |= {str(entity) for one in found for entity in one.supported_entities}
+        if member.trusted:
+            return found
+        return tuple(_limited_recognizer(one, self.workers[member.name]) for one in found)
 
     def _renderer(self, member: _Member) -> Any:
         render = member.hooks["aigov_renderer"]()
@@ -305,12 +304,15 @@ def _says(member: _Member, may: Declared, renderers: Mapping[str, Any]) -> Says:
     return Says(member.name, member.trusted, may.entities, may.reasons | (FAULTS if member.trusted else set()), guards)
 
 
-def _limit(recognizer: Any, entities: frozenset[str], workers: Workers) -> None:
-    """Let a third party's recogniser run in its own thread, within its limit, its results checked."""
+def _limited_recognizer(recognizer: Any, workers: Workers) -> Any:
+    """A copy of a third party's recogniser that runs in its thread, within its limit, its results checked."""
+    limited = copy.copy(recognizer)  # the plugin may hand out the same one each time that a policy is loaded
+    entities = frozenset(map(str, recognizer.supported_entities))
     for method in ("analyze", "enhance_using_context"):
-        original = getattr(recognizer, method, None)
+        original = getattr(limited, method, None)
         if original is not None:
-            setattr(recognizer, method, _limited_method(original, entities, workers))
+            setattr(limited, method, _limited_method(original, entities, workers))
+    return limited
 
 
 def _limited_method(original: Asked, entities: frozenset[str], workers: Workers) -> Asked:

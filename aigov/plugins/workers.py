@@ -33,55 +33,7 @@ THREADS = 8
 
 T = TypeVar("T")
 Fault = Callable[[str], None]
-
-
-class Watch:
-    """One daemon thread that acts on what is overdue. It runs our own code only, so nothing stalls it."""
-
-    def __init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def at(self, due: float, act: Callable[[], None]) -> None:
-        """Call `act` at `due` (seconds of `time.monotonic`)."""
-        if self._pid != os.getpid():
-            self._begin()
-        with self._changed:
-            entry = (due, next(self._order), act)
-            heapq.heappush(self._due, entry)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="aigov-watch", daemon=True)
-                self._thread.start()
-            elif self._due[0] is entry:
-                self._changed.notify()
-
-    def close(self) -> None:
-        """Let the thread end when nothing is due; what is asked for later starts it again."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    def _look(self) -> None:
-        while (act := self._next()) is not None:
-            act()
-            del act  # it holds a job, and the job holds text
-
-    def _next(self) -> Callable[[], None] | None:
-        with self._changed:
-            while self._due or not self._closed:
-                left = self._due[0][0] - monotonic() if self._due else None
-                if left is not None and left <= 0:
-                    return heapq.heappop(self._due)[2]
-                self._changed.wait(left)
-            self._thread = None
-        return None
+Overdue = Callable[["Job"], None]
 
 
 class Job:
@@ -113,6 +65,58 @@ class Job:
         except InvalidStateError:
             return False
         return True
+
+
+class Watch:
+    """One daemon thread that acts on what is overdue. It runs our own code only, so nothing stalls it."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._due: list[tuple[float, int, Job, Overdue]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def at(self, due: float, job: Job, overdue: Overdue) -> None:
+        """Call `overdue(job)` at `due` (seconds of `time.monotonic`)."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._changed:
+            entry = (due, next(self._order), job, overdue)
+            heapq.heappush(self._due, entry)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="aigov-watch", daemon=True)
+                self._thread.start()
+            elif self._due[0] is entry:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Let the thread end when nothing is due; what is asked for later starts it again."""
+        with self._changed:
+            self._closed = True
+            self._due = [entry for entry in self._due if not entry[2].future.done()]
+            heapq.heapify(self._due)
+            self._changed.notify()
+
+    def _look(self) -> None:
+        while (found := self._next()) is not None:
+            job, overdue = found
+            overdue(job)
+            del found, job, overdue  # a job holds text
+
+    def _next(self) -> tuple[Job, Overdue] | None:
+        with self._changed:
+            while self._due or not self._closed:
+                left = self._due[0][0] - monotonic() if self._due else None
+                if left is not None and left <= 0:
+                    return heapq.heappop(self._due)[2:]
+                self._changed.wait(left)
+            self._thread = None
+        return None
 
 
 class Workers:
@@ -190,7 +194,7 @@ class Workers:
 
     def _watched(self, job: Job, due: float) -> None:
         if self.limit_s != math.inf:
-            self._watch.at(due, lambda: self._overdue(job))
+            self._watch.at(due, job, self._overdue)
 
     def run(self, task: Callable[[], T]) -> T:
         """Run `task` and wait. Raises GuardFault for anything it raises and for running past the limit."""
