@@ -58,6 +58,10 @@ def run(arguments: list[str]) -> int:
         return Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # the latter is what the parser makes of the former
+        return _reader_left()
+    except Exception as error:  # noqa: BLE001 - any fault ends as a line and a code, never as a traceback
+        return _ended(error)
     return int(code or 0)
 
 
@@ -81,18 +85,10 @@ class Commands(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else command, rest
 
-    def invoke(self, ctx: Any) -> int:
-        """Run the command and turn whatever happens into an exit code and lines on stderr."""
-        try:
-            super().invoke(ctx)
-            sys.stdout.flush()
-        except (typer.Exit, typer.Abort, typer.TyperException, KeyboardInterrupt):
-            raise
-        except BrokenPipeError:
-            return _reader_left()
-        except Exception as error:  # noqa: BLE001 -- any fault ends as a line and a code, never as a traceback
-            return _ended(error)
-        return Exit.OK
+    def invoke(self, ctx: Any) -> None:
+        """Run the command, and notice here whether all of its output went out."""
+        super().invoke(ctx)
+        sys.stdout.flush()
 
 
 def _show_version(wanted: bool) -> None:

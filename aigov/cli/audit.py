@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,7 @@ def tail(
             since = records[-1]["seq"] + 1 if records else 0
             for record in reader.follow(folder, since=since):
                 _print_records([record], as_json)
+                sys.stdout.flush()
 
 
 @app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
@@ -42,7 +43,11 @@ def inspect(
     Exits 2 where a line could not be read.
     """
     unread = 0
-    with opening.governor(policies) as gov, lines.opened(source) as text, show.meter("inspecting", text.size) as meter:
+    with (
+        opening.governor(policies) as gov,
+        lines.opened(source) as text,
+        show.meter("inspecting", text.size, busy=as_json and sys.stdout.isatty()) as meter,
+    ):
         found = _inspected(gov, text, meter, direction, everything, field)
         unread = _as_json(found) if as_json else _as_table(found)
     if unread:

@@ -53,7 +53,7 @@ def redact(
         opening.governor(policies) as gov,
         lines.opened(source) as text,
         written(output) as out,
-        show.meter("redacting", text.size) as meter,
+        show.meter("redacting", text.size, busy=not output and sys.stdout.isatty()) as meter,
     ):
         for line in lines.read(text.stream):
             out.write((_redacted(gov, line, tally) + line.end).encode("utf-8"))

@@ -98,10 +98,14 @@ def counted(count: int, thing: str) -> str:
 
 
 class Meter:
-    """Counts work done; shows a bar on stderr once it has taken over a second, on a terminal only."""
+    """Counts work done; shows a bar on stderr once it has taken over a second, on a terminal only.
 
-    def __init__(self, what: str, total: int | None) -> None:
+    Where `busy`, the answer itself goes to the terminal meanwhile, and no bar runs into it.
+    """
+
+    def __init__(self, what: str, total: int | None, busy: bool) -> None:
         self._console = console(stderr=True)
+        self._shown = self._console.is_terminal and not busy
         self._total = total
         self._what = what
         self._done = 0
@@ -118,7 +122,7 @@ class Meter:
         self._done, self._total = done, total
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
-        elif self._console.is_terminal and time.monotonic() - self._since > PATIENCE_S:
+        elif self._shown and time.monotonic() - self._since > PATIENCE_S:
             self._start()
 
     def _start(self) -> None:
@@ -134,9 +138,9 @@ class Meter:
 
 
 @contextmanager
-def meter(what: str, total: int | None) -> Iterator[Meter]:
+def meter(what: str, total: int | None, *, busy: bool = False) -> Iterator[Meter]:
     """A `Meter` over `total` units (None: not known), taken away at the end."""
-    made = Meter(what, total)
+    made = Meter(what, total, busy)
     try:
         yield made
     finally:

@@ -50,6 +50,25 @@ def test_a_json_line_is_one_line(capsys) -> None:
     assert capsys.readouterr().out == '{"b":"x\\ny","a":1}\n'
 
 
+def test_a_meter_shows_itself_on_a_terminal_once_it_takes_long(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with show.meter("reading", 10) as meter:
+        meter.advance(1)
+        assert "reading" not in capsys.readouterr().err
+        monkeypatch.setattr(show, "PATIENCE_S", -1.0)
+        meter.advance(1)
+    assert "reading" in capsys.readouterr().err
+
+
+def test_a_meter_keeps_out_of_an_answer_that_goes_to_the_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(show, "PATIENCE_S", -1.0)
+    with show.meter("reading", 10, busy=True) as meter:
+        meter.advance(1)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_meter_shows_nothing_where_nobody_looks(capsys) -> None:
     with show.meter("reading", 10) as meter:
         meter.advance(10)

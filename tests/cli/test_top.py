@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -106,3 +107,14 @@ def test_a_stop_says_its_lines_and_ends_with_its_code(monkeypatch, aigov) -> Non
 
 def test_interrupting_exits_130(monkeypatch, aigov) -> None:
     assert fails_with(KeyboardInterrupt(), monkeypatch, aigov).code == Exit.INTERRUPTED == 130
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["init", "x", "--json"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line(arguments: list[str], tmp_path) -> None:
+    command = [sys.executable, "-m", "aigov.cli", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, check=False, text=True)
+    assert done.returncode == Exit.CANNOT
+    assert done.stderr.splitlines()[0].startswith("aigov: ")
+    assert "Traceback" not in done.stderr
