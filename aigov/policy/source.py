@@ -58,13 +58,6 @@ def files(folder: str | Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def stamp(folder: str | Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Name, inode, size and time of every file: cheap to compare, to notice that the folder changed."""
-    root = Path(folder)
-    stats = [(name, _stat(root / name)) for name in files(root)]
-    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in stats)
-
-
 def _only_layer(root: Path) -> Path:
     layers = [root / name for name in _names(root) if name.lower().endswith((".yaml", ".yml"))]
     if not layers:

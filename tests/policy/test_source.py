@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aigov.policy.draft import Draft
-from aigov.policy.source import MAX_BYTES, digest, files, read, stamp
+from aigov.policy.source import MAX_BYTES, digest, files, read
 
 Problems = Callable[[Callable[[], object]], list[str]]
 Policy = Callable[..., Path]
@@ -181,14 +181,6 @@ class TestDigest:
         folder = policy("")
         os.mkfifo(folder / "pipe")
         assert "not a regular file" in problems_of(lambda: digest(folder))[0]
-
-
-def test_the_stamp_changes_when_a_file_does(policy: Policy) -> None:
-    folder = policy("")
-    before = stamp(folder)
-    assert stamp(folder) == before
-    os.utime(folder / "organisation.yaml", ns=(1, 1))
-    assert stamp(folder) != before
 
 
 def test_a_draft_shows_nothing_of_what_it_holds(draft: Callable[..., Draft]) -> None:
