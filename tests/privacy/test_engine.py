@@ -110,10 +110,18 @@ def presidio() -> AnalyzerEngine:
 @settings(max_examples=150, deadline=None)
 @given(texts)
 def test_findings_are_those_of_presidio(guard: PrivacyGuard, presidio: AnalyzerEngine, text: str) -> None:
+    # A policy's own patterns run in RE2, whose `\b` is that of ASCII: they are compared on ASCII texts.
+    own = "" if text.isascii() else "ORDER_ID"
     expected = presidio.analyze(text, "en", score_threshold=0.0) if text else []
-    assert [(one.type, one.start, one.end, one.score) for one in find(guard, text)] == [
-        (one.entity_type, one.start, one.end, one.score) for one in expected
+    assert [(one.type, one.start, one.end, one.score) for one in find(guard, text) if one.type != own] == [
+        (one.entity_type, one.start, one.end, one.score) for one in expected if one.entity_type != own
     ]
+
+
+def test_patterns_are_compiled_and_timed_before_the_first_text() -> None:
+    compiled = [pattern.compiled_regex for one in engines.load() for pattern in getattr(one, "patterns", ())]
+    assert len(compiled) > 30
+    assert {type(one) for one in compiled} == {patterns.Timed}
 
 
 def test_every_english_recogniser_without_a_model_runs(guard: PrivacyGuard) -> None:
