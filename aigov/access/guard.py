@@ -9,7 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +76,17 @@ class Access:
         reason = Reason(code=found.code, rule="access" if found.code == FAULT else rule, layer=self.layer)
         return [Ruling(verdict=Verdict.ALLOW if found.allowed else Verdict.DENY, reason=reason)]
 
+    def requests(self, principal: Principal, action: str, resource: str) -> Iterator[asking.Request]:
+        """What the engine is asked for one principal, a request a subject. Raises Unaskable."""
+        return asking.requests(
+            principal,
+            action,
+            resource,
+            fields=self.policy.request,
+            roles=self._roles,
+            trust_roles=self.settings.trust_roles,
+        )
+
     def _answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """The first refusal along the chain, or the principal's own permission."""
         answers = [self._one(each, action, resource) for each in asking.chain(principal)]
@@ -86,14 +97,7 @@ class Access:
 
     def _one(self, principal: Principal, action: str, resource: str) -> Answer:
         """All subjects of one principal: a deny wins, then an allow, else nothing allows it."""
-        asked = asking.requests(
-            principal,
-            action,
-            resource,
-            fields=self.policy.request,
-            roles=self._roles,
-            trust_roles=self.settings.trust_roles,
-        )
+        asked = self.requests(principal, action, resource)
         outcomes = [self._engine.decide(request) for request in asked]
         for found in outcomes:
             if not found.allowed and self._forbids(found):

@@ -52,11 +52,11 @@ class Branch(msgspec.Struct, frozen=True):
 
 def branches(tree: ast.expr, terms: Terms) -> tuple[Branch, ...]:
     """The alternatives of a matcher. Raises Unsupported."""
-    found = _parts(tree, ast.Or)
+    found = parts(tree, ast.Or)
     if len(found) > 1 and any(_is_call(node, "ipMatch") for node in ast.walk(tree)):
         # pycasbin raises where a request holds no address; which rule it reaches first decides.
         raise Unsupported("ipMatch beside `||`")
-    return tuple(_branch(_parts(each, ast.And), terms) for each in found)
+    return tuple(_branch(parts(each, ast.And), terms) for each in found)
 
 
 def lengths(lookup: Lookup, values: Iterable[str]) -> Lengths:
@@ -73,7 +73,7 @@ def _branch(conditions: Sequence[ast.expr], terms: Terms) -> Branch:
     same = _ties(conditions, terms)
     for node in conditions:
         used = _used(node, terms)
-        test = _test(node, terms)
+        test = test_of(node, terms)
         tie = _tie(node, terms)
         if "r" not in used and "g" not in used:
             always.append(test)
@@ -89,14 +89,15 @@ def _branch(conditions: Sequence[ast.expr], terms: Terms) -> Branch:
     return Branch(tuple(always), tuple(first), tuple(exact), tuple(lookups), tuple(tests))
 
 
-def _parts(node: ast.expr, kind: type[ast.boolop]) -> list[ast.expr]:
+def parts(node: ast.expr, kind: type[ast.boolop]) -> list[ast.expr]:
     """The operands of nested `&&` or `||`, flat."""
     if isinstance(node, ast.BoolOp) and isinstance(node.op, kind):
-        return [part for each in node.values for part in _parts(each, kind)]
+        return [part for each in node.values for part in parts(each, kind)]
     return [node]
 
 
-def _test(node: ast.expr, terms: Terms) -> Test:
+def test_of(node: ast.expr, terms: Terms) -> Test:
+    """The predicate of one condition of a conjunction."""
     if _is_call(node, "ipMatch"):
         args = node.args  # type: ignore[attr-defined]
         return terms.in_network(terms.operand(args[0]), terms.operand(args[1]))
@@ -133,7 +134,7 @@ def _ties(conditions: Sequence[ast.expr], terms: Terms) -> Mapping[int, int]:
 def _lookup(node: ast.expr, terms: Terms, same: Mapping[int, int]) -> Lookup | None:
     """A way to find the rules for which a condition can hold, or None."""
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-        found = [_lookup(each, terms, same) for each in _parts(node, ast.Or)]
+        found = [_lookup(each, terms, same) for each in parts(node, ast.Or)]
         places = {each.place if each else None for each in found}
         return _either([each for each in found if each]) if len(places) == 1 and None not in places else None
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):

@@ -58,3 +58,27 @@ def build(write: Callable[[str, str], Path]) -> Build:
         return read(write(policy, model), AccessSettings(**settings))
 
     return build
+
+
+@pytest.fixture(scope="module")
+def build_from(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Access]:
+    """The guard over a policy, for properties that build many in one test."""
+    folder = tmp_path_factory.mktemp("policies")
+    (folder / "access").mkdir()
+    (folder / "access" / "model.conf").write_text(TENANTS, encoding="utf-8")
+
+    def build(policy: str) -> Access:
+        (folder / "access" / "policy.csv").write_text(policy, encoding="utf-8")
+        return read(folder, AccessSettings())
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def build_once(build_from: Callable[[str], Access]) -> Access:
+    """One guard for a whole module."""
+    return build_from(
+        "g, dana, agent, retail\ng, agent, employee, retail\n"
+        "p, agent, retail, model:small, chat, allow\np, employee, retail, kb:*, read, allow\n"
+        "p, employee, retail, kb:secret, read, deny\n"
+    )
