@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from typing import Any, Union
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -62,12 +63,28 @@ class Envelope(Value, frozen=True, kw_only=True):
     writer: Writer
 
 
+def _fields(*kinds: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    """The fields of structs, all required: each line has exactly one form."""
+    return [(field.name, _as_read(field.type)) for kind in kinds for field in msgspec.structs.fields(kind)]
+
+
+def _as_read(type_: Any) -> Any:
+    """A type with its structs replaced by twins that check and change nothing, as reading must not mend."""
+    if isinstance(type_, type) and issubclass(type_, Value):
+        return msgspec.defstruct(type_.__name__, _fields(type_), bases=(Value,), frozen=True, kw_only=True)
+    origin, inner = get_origin(type_), get_args(type_)
+    if not inner or origin in (Annotated, Literal):
+        return type_
+    twins = tuple(map(_as_read, inner))
+    return Union[twins] if origin in (Union, UnionType) else origin[twins]  # noqa: UP007 - made, not written
+
+
 def _line_type(kind: type[Record]) -> type[msgspec.Struct]:
-    """The struct of one kind's whole line: every field required, so that each line has exactly one form."""
-    fields = [(field.name, field.type) for of in (Envelope, kind) for field in msgspec.structs.fields(of)]
+    """The struct of one kind's whole line."""
     return msgspec.defstruct(
-        kind.__name__, fields, bases=(Value,), frozen=True, kw_only=True, tag_field="kind", tag=kind.kind()
-    )
+        kind.__name__, _fields(Envelope, kind), bases=(Value,), frozen=True, kw_only=True, tag_field="kind",
+        tag=kind.kind(),
+    )  # fmt: skip
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -86,24 +103,15 @@ def encode(record: Record, envelope: Envelope) -> bytes:
     if why:
         raise NotARecord(why)
     # A struct is not checked when it is made; what was written is therefore read back before it counts.
-    decode(line)
+    _typed(line)
     return line
 
 
 def decode(line: bytes) -> Any:
     """The record and envelope of a line, as one frozen struct. Raises NotARecord for anything else."""
-    entry, why = None, ""
-    if len(line) > MAX_BYTES:
-        why = f"over {MAX_BYTES} bytes"
-    else:
-        try:
-            entry = _DECODER.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            why = "not a record of a known kind"
-    if not why:
-        why = _spelling(entry, line)
-    if why:
-        raise NotARecord(why)
+    entry = _typed(line)
+    if _ENCODER.encode(entry) != line:
+        raise NotARecord("not in canonical form")
     return entry
 
 
@@ -138,12 +146,21 @@ def plain(line: bytes) -> dict[str, Any]:
     return fields
 
 
-def _spelling(entry: Any, line: bytes) -> str:
-    """What keeps a readable line from being canonical, or ""."""
-    if _ENCODER.encode(entry) != line:
-        return "not in canonical form"
-    if not line.isascii() and not all(map(str.isascii, getattr(entry, "timing_us", ()))):
-        return "a key outside of ASCII"
-    if entry.v != SCHEMA:
-        return "not of this schema"
-    return ""
+def _typed(line: bytes) -> Any:
+    """The values of a line, each of the type and within the bounds that its field has."""
+    entry: Any = None
+    why = ""
+    if len(line) > MAX_BYTES:
+        why = f"over {MAX_BYTES} bytes"
+    else:
+        try:
+            entry = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            why = "not a record of a known kind"
+    if not why and entry.v != SCHEMA:
+        why = "not of this schema"
+    if not why and not line.isascii() and not all(map(str.isascii, getattr(entry, "timing_us", ()))):
+        why = "a key outside of ASCII"
+    if why:
+        raise NotARecord(why)
+    return entry

@@ -73,8 +73,7 @@ def test_a_line_is_what_rfc_8785_makes_of_it(record: Record, envelope: Envelope)
 @given(filled(), ENVELOPES)
 def test_a_line_reads_back_as_the_record_that_it_was(record: Record, envelope: Envelope) -> None:
     entry = decode(encode(record, envelope))
-    for of in (record, envelope):
-        assert all(getattr(entry, field) == value for field, value in msgspec.structs.asdict(of).items())
+    assert msgspec.to_builtins(entry) == msgspec.to_builtins(record) | msgspec.to_builtins(envelope)
 
 
 @given(filled(), ENVELOPES)
@@ -191,3 +190,9 @@ def test_a_timestamp_is_rfc_3339_in_microseconds(time_ns: int, text: str) -> Non
 
 def test_plain_is_the_line_as_json(line: bytes) -> None:
     assert plain(line) == json.loads(line)
+
+
+def test_reading_mends_nothing(line: bytes) -> None:
+    """A name that today's rules would clean is read as it was written, or old logs would seem tampered with."""
+    entry = decode(line.replace(b'"version":"1"', '"version":"‮"'.encode()))
+    assert entry.version == "‮"
