@@ -163,7 +163,7 @@ def _guards(event: story.Handled) -> Text:
         said.append(f"privacy replaced {spans} by tokens and put {event.restored} back into the answer")
     foreign = event.answer.count("[EMAIL_ADDRESS]")
     if foreign:
-        said.append(f"privacy kept {foreign} address that the model brought itself from the answer")
+        said.append(f"privacy kept {foreign} of the model's own addresses out of the answer")
     if event.unseen:
         said.append(f"nobody noticed {'; '.join(event.unseen)} (names are not seen yet)")
     if event.outcome != "released":

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import aigov.crypto
 from aigov.cli.exits import cannot
+from aigov.policy import lockdown
 
 LAYER = "organisation.yaml"
 PACKAGED = "starter/policies"
@@ -60,7 +61,8 @@ def _policies(target: Path) -> Iterator[Step]:
 
 
 def _belongs(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and "__pycache__" not in path.parts
+    """A file of the policy itself: no state, and nothing that an editor left."""
+    return path.is_file() and path.name != lockdown.FILE and not path.name.startswith(".") and path.suffix != ".pyc"
 
 
 def _copy(source: Path, target: Path) -> tuple[str, str]:
