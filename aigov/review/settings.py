@@ -24,9 +24,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `store`: the file that holds the tickets, relative to the policy folder.
     """
 
-    min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    expires: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}[smhd]$")] = "72h"
-    store: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None
+    min_confidence: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=1, description="an answer less sure of itself than this goes to a person; 0 is off"),
+    ] = 0.0
+    expires: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^[0-9]{1,9}[smhd]$", description="time to decide and resume, 1m to 30d, such as 72h"),
+    ] = "72h"
+    store: (
+        Annotated[
+            str,
+            msgspec.Meta(min_length=1, max_length=1024, description="file for tickets, relative to the policy folder"),
+        ]
+        | None
+    ) = None
 
     @property
     def expires_s(self) -> int:

@@ -109,6 +109,14 @@ def test_columns_swapped_within_a_row_do_not_pass(desk: Desk, kit: Any, one: str
     assert kit.code(desk.claim, ticket) == TAMPERED
 
 
+@pytest.mark.parametrize("column", ["card", "judgement", "shown", "content"])
+def test_what_is_sealed_in_one_ticket_does_not_open_in_another(desk: Desk, kit: Any, column: str) -> None:
+    one, other = approved(desk, kit), approved(desk, kit)
+    kit.raw(f"UPDATE ticket SET {column} = (SELECT {column} FROM ticket WHERE id = ?) WHERE id = ?", one, other)
+    assert kit.code(desk.claim, other) == TAMPERED
+    assert desk.claim(one).case == kit.case()
+
+
 def test_the_answer_before_the_edit_cannot_be_put_back(desk: Desk, kit: Any) -> None:
     ticket = desk.open(kit.case(content="wrong"))
     before = kit.raw("SELECT content FROM ticket")[0][0]

@@ -11,6 +11,7 @@ import io
 import math
 import struct
 import sys
+import tracemalloc
 import types
 import uuid
 from decimal import Decimal
@@ -86,6 +87,28 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "name", self.name + "!")
+
+
+class Stamped(msgspec.Struct, dict=True):
+    name: str = "a"
+
+    def __post_init__(self) -> None:
+        self.__dict__["stamp"] = 1
+
+
+@dataclasses.dataclass
+class Made:
+    """Made by a `__new__` of its own, which a copy would pass by."""
+
+    a: int = 0
+
+    def __new__(cls, *args: Any) -> Made:
+        return object.__new__(cls)
+
+
+@dataclasses.dataclass
+class Fault(Exception):
+    a: int = 0
 
 
 class Model(pydantic.BaseModel):
@@ -274,7 +297,7 @@ def test_the_kind_of_a_value_is_told_without_its_class(value: Any) -> None:
         object(), lambda: 1, print, sys, io.StringIO(), iter(()), (item for item in ()), 1j, bytearray(b"x"), range(3),
         memoryview(b"x"), collections.OrderedDict(a=1), collections.defaultdict(int), types.MappingProxyType({}),
         Text("x"), Number(1), Pair(1, 2), int, Plain, Bits.A | Bits.B, ValueError(CANARY), {"a": {"b": [object()]}},
-        "\ud800", {"\udfff": 1}, {Text("x"): 1},
+        Made(1), Fault(1), "\ud800", {"\udfff": 1}, {Text("x"): 1},
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -327,6 +350,34 @@ def test_a_struct_has_its_kept_fields_whatever_its_post_init_does() -> None:
     value = Checked(name="a")
     assert value.name == "a!"
     assert unpack(pack(value)).name == "a!"
+
+
+def test_a_struct_that_would_come_back_with_more_is_refused() -> None:
+    value = Stamped()
+    assert same(unpack(pack(value)), value)
+    del value.__dict__["stamp"]
+    assert "come back" in refused(pack, value)
+
+
+def test_a_struct_that_lacks_a_field_is_not_filled_up() -> None:
+    value = Stamped()
+    del value.name
+    refused(pack, value)
+    refused(unpack, msgspec.json.encode(["o", f"{__name__}:Stamped", ["name"], ["d"], ["d"]]))
+
+
+@pytest.mark.parametrize("cls", [Made, Fault])
+def test_a_class_that_is_not_kept_is_not_rebuilt_either(cls: type) -> None:
+    refused(unpack, msgspec.json.encode(["o", f"{__name__}:{cls.__name__}", ["a"], ["d"], ["d", "a", 1]]))
+
+
+def test_a_text_held_many_times_is_refused_before_it_is_written() -> None:
+    value = ["x" * 1_000_000] * 100
+    tracemalloc.start()
+    assert "too large" in refused(pack, value)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_attributes_set_besides_the_fields_are_kept() -> None:
