@@ -58,6 +58,14 @@ class Pycasbin:
         return Outcome(bool(allowed), self._rule_of.get(id(row)))
 
 
+def lines_of(model: Model, adapter: Any) -> list[list[str]]:
+    """The rules that a Casbin adapter loads, each with its kind first. Raises what the adapter raises."""
+    filled = _model(_casbin(), model)
+    adapter.load_policy(filled)
+    kinds = [definition for letter in "pg" for definition in model.section(letter)]
+    return [[kind.key, *map(str, row)] for kind in kinds for row in filled.model[kind.section][kind.key].policy]
+
+
 def _casbin() -> Any:
     import casbin
 

@@ -17,7 +17,7 @@ import msgspec
 
 from aigov.access import asking
 from aigov.access.asking import Unaskable
-from aigov.access.choice import choose
+from aigov.access.choice import Choice, choose
 from aigov.access.compiled import Mistyped
 from aigov.access.engine import Outcome
 from aigov.access.load import Policy, load, role_names
@@ -49,13 +49,17 @@ class Answer(NamedTuple):
 class Access:
     """The started guard: one policy, its settings and the engine that decides."""
 
-    def __init__(self, policy: Policy, settings: AccessSettings, layer: str = "") -> None:
+    def __init__(self, policy: Policy, settings: AccessSettings, layer: str = "", choice: Choice | None = None) -> None:
         self.policy = policy
         self.settings = settings
         self.layer = layer
-        self.choice = choose(policy)
+        self.choice = choice or choose(policy)
         self._engine = self.choice.engine
         self._roles = role_names(policy, settings)
+
+    def on(self, policy: Policy, choice: Choice) -> Access:
+        """The same guard over another policy and its engine."""
+        return Access(policy, self.settings, self.layer, choice)
 
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """What the policy says for the principal and everybody it acts for. Never raises."""

@@ -66,18 +66,50 @@ class Policy(msgspec.Struct, frozen=True):
 def load(folder: Path, settings: AccessSettings) -> Policy:
     """The policy that the settings name. Raises PolicyError with every problem found."""
     model = models.parse(read(folder, settings.model, MAX_MODEL_BYTES))
-    problems = list(_model_problems(model, settings.request))
-    text = read(folder, settings.policy, MAX_POLICY_BYTES)
+    return checked(model, read(folder, settings.policy, MAX_POLICY_BYTES), settings.request)
+
+
+def checked(model: Model, text: Text, request: tuple[str, ...]) -> Policy:
+    """A model and the rules in a text. Raises PolicyError with every problem of either."""
+    problems = list(_model_problems(model, request))
+    rules: tuple[Rule, ...] = ()
     try:
         rules = lines.parse(text, model)
     except PolicyError as error:
         problems.extend(error.problems)
-        rules = ()
     if rules and not problems:
-        problems.extend(_rule_problems(model, rules, text, settings.request))
+        problems.extend(_rule_problems(model, rules, text, request))
     if problems:
         raise PolicyError(problems[: lines.MAX_PROBLEMS])
-    return Policy(model, rules, text.file, text.name, settings.request)
+    return Policy(model, rules, text.file, text.name, request)
+
+
+def with_rule(policy: Policy, rule: Rule) -> Policy:
+    """The policy with one rule more. Raises PolicyError where the loader would refuse that rule.
+
+    What a role line does to the role graph is for the caller to check, who has the graph: `role_problem`.
+    """
+    text = Text(policy.name, policy.file, ())
+    known = {key: found for key, found in policy.model.definitions.items() if found.section in "pg"}
+    problem = lines.problem_of((rule.ptype, *rule.fields), known, text.at(rule.line))
+    problems = [problem] if problem else []
+    if not all(isinstance(field, str) and field.isprintable() and field == field.strip() for field in rule.fields):
+        problems.append(text.problem(rule.line, 1, "a field holds what no line of a file can hold", "take it out"))
+    if not problems:
+        problems = [*_line_problems(policy.model, [rule], text, policy.request)]
+    if problems:
+        raise PolicyError(problems)
+    return msgspec.structs.replace(policy, rules=(*policy.rules, rule))
+
+
+def role_problem(above: Links, name: str) -> str:
+    """What is wrong with the roles of one tenant, where the links of `name` are new; "" where nothing is."""
+    depth: dict[str, int] = {}
+    for start in (name, *above):
+        found = _too_deep(start, above, depth)
+        if found:
+            return found[2]
+    return ""
 
 
 def links(rules: Sequence[Rule], key: str = "g") -> dict[str, dict[str, tuple[str, ...]]]:
@@ -192,10 +224,15 @@ def _pattern_problems(definition: Definition, tree: ast.expr) -> Iterator[Proble
 
 def _rule_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with rules that are well formed."""
-    yield from _eft_problems(model, rules, text)
-    yield from _priority_problems(model, rules, text)
     for definition in model.section("g"):
         yield from _cycle_problems([rule for rule in rules if rule.ptype == definition.key], text)
+    yield from _line_problems(model, rules, text, request)
+
+
+def _line_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with a rule by itself."""
+    yield from _eft_problems(model, rules, text)
+    yield from _priority_problems(model, rules, text)
     yield from _evaluated_problems(model, rules, text, request)
     yield from _bad_patterns(model, rules, text)
 

@@ -56,7 +56,7 @@ def parse(text: Text, model: Model) -> tuple[Rule, ...]:
             problems.append(text.problem(number, error.column, error.what, error.fix))
             continue
         if fields:
-            problem = _problem(fields, known, text.at(number, len(line) - len(line.lstrip()) + 1))
+            problem = problem_of(fields, known, text.at(number, len(line) - len(line.lstrip()) + 1))
             if problem:
                 problems.append(problem)
             else:
@@ -136,7 +136,7 @@ def _field(piece: str, column: int) -> str:
     return text
 
 
-def _problem(fields: Sequence[str], known: dict[str, Definition], where: Location) -> Problem | None:
+def problem_of(fields: Sequence[str], known: dict[str, Definition], where: Location) -> Problem | None:
     """What is wrong with a line's kind or its number of fields."""
     definition = known.get(fields[0])
     if definition is None:

@@ -1,0 +1,123 @@
+"""An access policy that changes while it is asked: whole snapshots, swapped; never a mixture.
+
+Invariants:
+* Every question is answered by one snapshot, read once; readers take no lock.
+* A change that the loader would refuse changes nothing: the last good policy stays in force, and the
+  refusal is raised to whoever asked for the change.
+* Changes are made one after another, each on the outcome of the one before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from aigov.access.choice import Choice, choose
+from aigov.access.compiled import Compiled
+from aigov.access.compiling import graphs
+from aigov.access.engine import lines_of
+from aigov.access.guard import Access, Answer
+from aigov.access.load import Policy, checked, role_problem, with_rule
+from aigov.access.roles import Graph
+from aigov.access.rules import Rule
+from aigov.access.sources import Text
+from aigov.access.terms import Unsupported
+from aigov.errors import Location, PolicyError, Problem
+from aigov.types import Principal
+
+
+class Live:
+    """The access policy in force, and how it is changed. Give `add` and `remove` a rule's kind and fields."""
+
+    def __init__(self, access: Access) -> None:
+        self._held = access
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> Access:
+        """The snapshot in force; ask it as often as one answer needs."""
+        return self._held
+
+    def answer(self, principal: Principal, action: str, resource: str) -> Answer:
+        """What the policy in force says."""
+        return self._held.answer(principal, action, resource)
+
+    def swap(self, access: Access) -> None:
+        """Put another policy in force."""
+        with self._lock:
+            self._held = access
+
+    def add(self, ptype: str, *fields: str) -> None:
+        """One rule more, behind all others. Raises PolicyError, and then nothing has changed."""
+        with self._lock:
+            held = self._held
+            rule = Rule(ptype, fields, held.policy.rules[-1].line + 1)
+            policy = with_rule(held.policy, rule)
+            if ptype in (known := _graphs(held)):
+                graph = known[ptype].changed(fields, 1).tenant(fields[2] if len(fields) > 2 else "")
+                _refuse(role_problem(graph.above, fields[0]), policy, rule.line)
+            self._held = held.on(policy, _changed(held.choice, policy, lambda engine: engine.with_rule(rule)))
+
+    def remove(self, ptype: str, *fields: str) -> None:
+        """One rule less: the first that says so. Raises PolicyError where none does, or no grant would be left."""
+        with self._lock:
+            held = self._held
+            rules = held.policy.rules
+            rule = next((each for each in rules if each.fields == fields and each.ptype == ptype), None)
+            if rule is None:
+                raise PolicyError(Problem(Location(held.policy.file), "no such rule is there", "write it as it stands"))
+            left = tuple(each for each in rules if each is not rule)
+            if not any(each.ptype[0] == "p" for each in left):
+                _refuse("no grant would be left", held.policy, rule.line)
+            policy = msgspec.structs.replace(held.policy, rules=left)
+            self._held = held.on(policy, _changed(held.choice, policy, lambda engine: engine.without_rule(rule)))
+
+    def follow(self, adapter: Any) -> None:
+        """Take all rules from a Casbin adapter now; a watcher's callback may be `lambda *_: live.follow(adapter)`.
+
+        Raises PolicyError, and then nothing has changed.
+        """
+        with self._lock:
+            policy = from_adapter(self._held.policy, adapter)
+            self._held = self._held.on(policy, choose(policy))
+
+
+def from_adapter(policy: Policy, adapter: Any) -> Policy:
+    """The same model with the rules that a Casbin adapter loads, numbered from 1. Raises PolicyError."""
+    problem = ""
+    rows: list[list[str]] = []
+    try:
+        rows = lines_of(policy.model, adapter)
+    except Exception as error:  # noqa: BLE001 - an adapter raises what it likes, its data in it; only the type is told
+        problem = type(error).__name__
+    _refuse(f"the adapter failed with {problem}" if problem else "", policy, 0)
+    text = Text(policy.name, policy.file, tuple(", ".join(map(_quoted, row)) for row in rows))
+    return checked(policy.model, text, policy.request)
+
+
+def _graphs(access: Access) -> Mapping[str, Graph]:
+    """The role graphs in force."""
+    engine = access.choice.engine
+    return engine.graphs if isinstance(engine, Compiled) else graphs(access.policy.model, access.policy.rules)
+
+
+def _changed(choice: Choice, policy: Policy, quick: Callable[[Compiled], Compiled]) -> Choice:
+    """The engine of a changed policy: from the one before where that is possible, else anew."""
+    if isinstance(choice.engine, Compiled):
+        try:
+            return choice._replace(engine=quick(choice.engine))
+        except Unsupported:
+            pass
+    return choose(policy)
+
+
+def _refuse(what: str, policy: Policy, line: int) -> None:
+    if what:
+        raise PolicyError(Problem(Location(policy.file, line, 1 if line else 0), what, "nothing was changed"))
+
+
+def _quoted(field: Any) -> str:
+    return '"' + str(field).replace('"', '""') + '"'
