@@ -15,17 +15,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import groupby
 
-from aigov.text.characters import CONTROL, EMOJI, INVISIBLE, REMOVED, extends
+from aigov.text.characters import CONTROL, EMOJI, INVISIBLE, REMOVED, RUN, all_seen, extends
 
-_ASCII_CONTROLS = bytes([*range(0x09), *range(0x0E, 0x20), 0x7F])
-#: Letters that are their own normal form and extend nothing: ASCII, Latin-1, Greek, Cyrillic, Arabic, kana, CJK,
-#: Hangul syllables. Text made of these is passed over at the speed of a search.
-STABLE = (
-    "\t-\r -~\u00c0-\u00ff\u0391-\u03a1\u03a3-\u03c9\u0400-\u0481\u0621-\u064a\u3001\u3002\u3041-\u3096\u30a1-\u30fa"
-    "\u4e00-\u9ffc\uac00-\ud7a3"
-)
-#: What may differ from its normal form, with the letter before it, which a mark may change.
-_RUN = re.compile(f"[{STABLE}]?[^{STABLE}]+")
 _SPECIAL = re.compile(f"(?P<emoji>{EMOJI})|(?P<unseen>[{CONTROL}{INVISIBLE}]+)")
 #: CPython sorts the marks of one base by insertion, which is quadratic: longer clusters are sorted here first.
 _LONG = 64
@@ -83,11 +74,7 @@ def normalise(text: str) -> Normal:
 
     Source: Unicode Standard Annex 15 (NFKC), Annex 44 (Default_Ignorable_Code_Point), Technical Standard 51 (emoji).
     """
-    if text.isascii():
-        data = text.encode()
-        if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
-            return Normal(text, len(text))
-    elif unicodedata.is_normalized("NFKC", text) and not REMOVED.search(text):
+    if (text.isascii() or unicodedata.is_normalized("NFKC", text)) and all_seen(text):
         return Normal(text, len(text))
     return _mapped(text)
 
@@ -109,7 +96,7 @@ def _mapped(text: str) -> Normal:
 def _segments(text: str) -> Iterator[Segment]:
     """The stretches of `text` that have another normal form, with that form."""
     extending: dict[str, bool] = {}
-    for run in _RUN.finditer(text):
+    for run in RUN.finditer(text):
         found = run.group()
         if unicodedata.is_normalized("NFKC", found) and not REMOVED.search(found):
             continue

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aigov.text import characters, normal
+from aigov.text import characters
 from aigov.text.normal import normalise
 
 TRICKY = (
@@ -147,7 +147,7 @@ def test_repr_shows_no_text() -> None:
 
 
 def test_stable_letters_are_their_own_normal_form_and_extend_nothing(every: list[str]) -> None:
-    stable = re.compile(f"[{normal.STABLE}]")
+    stable = re.compile(f"[{characters.STABLE}]")
     letters = [letter for letter in every if stable.match(letter)]
     assert len(letters) > 30_000
     assert all(unicodedata.normalize("NFKC", letter) == letter for letter in letters)

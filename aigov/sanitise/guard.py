@@ -1,0 +1,200 @@
+"""The sanitise guard: hostile content in a call and in its answer, and what the policy does about it.
+
+Invariants:
+* Hidden text is judged by what it spells, although no other guard sees it.
+* A finding adds a ruling or nothing: it never takes one away, so more findings are never judged milder.
+* A character taken out never cuts another guard's edit in two: those edits have the lowest score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from aigov.errors import GuardFault
+from aigov.hookspecs import Context, Renderer, hookimpl
+from aigov.sanitise.injection import Hit, Signatures, book, signatures
+from aigov.sanitise.settings import Settings, check
+from aigov.sanitise.unseen import (
+    BIDI_CONTROL,
+    CONTROL_CHARACTER,
+    INVISIBLE_CHARACTER,
+    TAG_CHARACTER,
+    TYPES,
+    Unseen,
+    reveal,
+    unseen,
+)
+from aigov.text.normal import Normal, normalise
+from aigov.types import Direction, Edit, Facts, Finding, Part, Reason, Ruling, Section, Verdict
+
+NAME = "sanitise"
+UNICODE, INJECTION, FAULT = "unicode", "injection", "fault"
+SUSPECTED, FAULTED = "injection.suspected", "sanitise.fault"
+FAULT_TYPE = "SANITISE_FAULT"
+NEUTRAL = "[instruction removed]"
+
+Concern = Literal["invisible", "bidi", "control", "injection"]
+#: What each type of character is judged as, and under which code.
+CONCERNS: tuple[tuple[str, Concern, str], ...] = (
+    (INVISIBLE_CHARACTER, "invisible", "unicode.invisible"),
+    (TAG_CHARACTER, "invisible", "unicode.tag"),
+    (BIDI_CONTROL, "bidi", "unicode.bidi"),
+    (CONTROL_CHARACTER, "control", "unicode.control"),
+)
+
+
+class SanitisePlugin:
+    """Starts a sanitise guard for each policy that is loaded."""
+
+    @hookimpl
+    def aigov_settings(self) -> type[msgspec.Struct]:
+        """The policy key `sanitise`."""
+        return Settings
+
+    @hookimpl
+    def aigov_start(self, settings: Section, context: Context) -> SanitiseGuard:
+        """Compile the signatures, once in a process. Raises PolicyError."""
+        check(settings)
+        return SanitiseGuard(settings)
+
+
+class SanitiseGuard:
+    """Hostile content under one policy. `strict` and `loose` are the signatures to search with."""
+
+    __slots__ = ("_layer", "_loose", "_settings", "_strict")
+
+    def __init__(
+        self, settings: Section, strict: Signatures | None = None, loose: Callable[[], Signatures] | None = None
+    ) -> None:
+        self._settings: Settings = settings.value
+        self._layer = settings.layer
+        self._strict = strict or signatures()
+        self._loose = loose or (lambda: signatures(loose=True))  # compiled only where something is hidden
+
+    @hookimpl
+    def aigov_reasons(self) -> Iterable[str]:
+        """The codes on docs/sanitise.md."""
+        return (*(code for _, _, code in CONCERNS), SUSPECTED, FAULTED)
+
+    @hookimpl
+    def aigov_entities(self) -> Iterable[str]:
+        """The types of characters, of signatures, and of this guard's own fault."""
+        return sorted({*TYPES, *(one.type for one in book().signatures), FAULT_TYPE})
+
+    @hookimpl
+    def aigov_renderer(self) -> Renderer:
+        """Makes what takes the place of hostile content: nothing, or words that say so."""
+        return render
+
+    @hookimpl
+    def aigov_screen(self, part: Part, direction: Direction) -> Iterable[Finding]:
+        """Characters that nobody sees, and attacks that they hide or hold apart."""
+        del direction
+        return self._held(part, self._screened)
+
+    @hookimpl
+    def aigov_detect(self, part: Part, direction: Direction) -> Iterable[Finding]:
+        """Text that gives the model orders, by the signatures."""
+        del direction
+        return self._held(part, self._detected)
+
+    @hookimpl
+    def aigov_judge(self, facts: Facts) -> Iterable[Ruling]:
+        """One ruling for each type of character and each signature among the findings."""
+        rulings: list[Ruling] = []
+        for kind, concern, code in CONCERNS:
+            found = [one for one in facts.findings if one.kind == UNICODE and one.type == kind]
+            rulings += self._rulings(facts, concern, Reason(code=code, rule=kind, layer=self._layer), found, score=0.0)
+        suspected: dict[str, list[Finding]] = {}
+        for one in facts.findings:
+            if one.kind == INJECTION and one.score >= self._settings.injection_score:
+                suspected.setdefault(one.detector, []).append(one)
+        for rule, found in suspected.items():
+            rulings += self._rulings(facts, "injection", Reason(code=SUSPECTED, rule=rule, layer=self._layer), found)
+        return (*rulings, *self._faults(facts))
+
+    def _screened(self, part: Part) -> list[Finding]:
+        runs = unseen(part.text)
+        found = [Finding(kind=UNICODE, type=type, start=start, end=end, score=1.0, detector=NAME, path=part.path)
+                 for type, start, end in runs]  # fmt: skip
+        return found + [_attack(hit, part) for hit in self._hidden(part.text, runs)] if runs else found
+
+    def _detected(self, part: Part) -> list[Finding]:
+        return [_attack(hit, part) for hit in self._strict.find(part.text)]
+
+    def _hidden(self, text: str, runs: list[Unseen]) -> list[Hit]:
+        """Attacks with something unseen in them or just before them, which `aigov_detect` does not find.
+
+        Letters may be glued to a word by what was taken out between them, so they may begin inside of one.
+        """
+        form = normalise(text)
+        plainly = set(_given(self._strict, form))
+        hits = dict.fromkeys(_given(self._loose(), form))
+        revealed = reveal(text)
+        if revealed != text:
+            hits |= dict.fromkeys(_given(self._loose(), normalise(revealed)))
+        return [hit for hit in hits if hit not in plainly and _touches(hit, runs)]
+
+    def _rulings(
+        self, facts: Facts, concern: Concern, reason: Reason, found: list[Finding], score: float | None = None
+    ) -> list[Ruling]:
+        action = self._settings.action(concern, facts.direction)
+        if not found or action == "allow":
+            return []
+        if action in ("review", "deny"):
+            return [Ruling(verdict=Verdict.REVIEW if action == "review" else Verdict.DENY, reason=reason)]
+        edits = tuple(
+            Edit(part=facts.parts[one.path], start=one.start, end=one.end, type=one.type, action=action, guard=NAME,
+                 score=one.score if score is None else score)
+            for one in found
+        )  # fmt: skip
+        return [Ruling(verdict=Verdict.TRANSFORM, reason=reason, edits=edits)]
+
+    def _held(self, part: Part, look: Callable[[Part], list[Finding]]) -> list[Finding]:
+        """What `look` finds. Its fault stops the call unless the policy says that a fault is a finding."""
+        try:
+            return look(part)
+        except Exception:  # noqa: BLE001 - a fault becomes what `on_fault` says: a refusal, or a finding of its own
+            pass
+        if self._settings.on_fault == "deny" or not part.text:
+            raise GuardFault(NAME)
+        end = len(part.text)
+        return [Finding(kind=FAULT, type=FAULT_TYPE, start=0, end=end, score=1.0, detector=NAME, path=part.path)]
+
+    def _faults(self, facts: Facts) -> list[Ruling]:
+        if not any(one.kind == FAULT and one.type == FAULT_TYPE for one in facts.findings):
+            return []
+        verdict = {"deny": Verdict.DENY, "review": Verdict.REVIEW, "allow": Verdict.ALLOW}[self._settings.on_fault]
+        return [Ruling(verdict=verdict, reason=Reason(code=FAULTED, rule=FAULT_TYPE, layer=self._layer))]
+
+
+def render(edit: Edit, value: str, scope: Any, direction: Direction) -> str:
+    """What takes the place of an edited span. Raises ValueError for an action that is not this guard's."""
+    del value, scope, direction
+    if edit.action == "strip":
+        return ""
+    if edit.action == "neutralise":
+        return NEUTRAL
+    raise ValueError("sanitise makes no such edit")
+
+
+def _attack(hit: Hit, part: Part) -> Finding:
+    return Finding(
+        kind=INJECTION, type=hit.signature.type, start=hit.start, end=hit.end, score=hit.signature.score,
+        detector=hit.signature.id, path=part.path,
+    )  # fmt: skip
+
+
+def _given(search: Signatures, form: Normal) -> list[Hit]:
+    """The hits in a normal form, in offsets of the text as it was given."""
+    return [Hit(*form.original(hit.start, hit.end), hit.signature) for hit in search.find(form.text)]
+
+
+def _touches(hit: Hit, runs: list[Unseen]) -> bool:
+    return any(run.start < hit.end and run.end >= hit.start for run in runs)
+
+
+plugin = SanitisePlugin()
