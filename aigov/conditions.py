@@ -80,6 +80,15 @@ class Term(msgspec.Struct, frozen=True):
         for part in self.parts:
             yield from part.walk()
 
+    def free(self, bound: frozenset[str] = frozenset()) -> Iterator[str]:
+        """The names that it looks at and does not bind itself."""
+        if self.kind == "name" and self.name not in bound:
+            yield self.name
+        inner = bound.union(self.bound) if self.kind == "loop" else bound
+        for index, part in enumerate(self.parts):
+            # The range and the first value of a loop stand outside of its variables.
+            yield from part.free(bound if self.kind == "loop" and index < 2 else inner)
+
     def meaning(self) -> object:
         """A value that is equal for expressions that differ in spacing, brackets and comments only."""
         parts = tuple(part.meaning() for part in self.parts)
@@ -155,7 +164,7 @@ class Language:
             what = f"it gives {given}, not true or false"
             raise Miswritten((Mistake(1, 1, what, "compare it, as in `… == true`"),))
         term = _term_of(expression.serialize(), text)
-        names = frozenset(_free(term, frozenset())).intersection(self.declared)
+        names = frozenset(term.free()).intersection(self.declared)
         return Condition(name, text, expression, term, names)
 
     def bind(self, data: Mapping[str, Any]) -> Bound:
@@ -230,16 +239,6 @@ def _rounded(value: int) -> float:
 
 
 # -- the checked tree: `Expression.serialize` gives a protobuf, cel.expr.CheckedExpr (cel-spec, checked.proto)
-
-
-def _free(term: Term, bound: frozenset[str]) -> Iterator[str]:
-    """The declared variables that a term looks at."""
-    if term.kind == "name" and term.name not in bound:
-        yield term.name
-    inner = bound.union(term.bound) if term.kind == "loop" else bound
-    for index, part in enumerate(term.parts):
-        # The range and the first value of a loop stand outside of its variables.
-        yield from _free(part, bound if term.kind == "loop" and index < 2 else inner)
 
 
 def _term_of(serialized: bytes, text: str) -> Term:

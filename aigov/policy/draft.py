@@ -116,7 +116,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             decoder = Decoder()
             value = decoder.decode(node, kind, path)
             if decoder.problems:
-                raise PolicyError(decoder.problems)
+                raise PolicyError(decoder.problems[: nodes.MAX_PROBLEMS])
         return Section(value, self.layer, self._locator(path))
 
     def _default(self, path: tuple[Step, ...], kind: kinds.Type, required: bool) -> Any:

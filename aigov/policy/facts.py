@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aigov.conditions import Language, Mistake, Term, Unfit, plain
+from aigov.policy.cost import costly
 from aigov.types import Facts, Finding, Principal
 
 FACTS: Mapping[str, str] = {
@@ -119,7 +120,7 @@ def mistakes(term: Term, language: Language, entities: frozenset[str] = frozense
     reading = _Reading(entities)
     reading.shape(term, {})
     broken = [Mistake(bad.line, bad.column, what) for bad, what in _broken_constants(term, language)]
-    return sorted({*reading.mistakes, *broken})
+    return sorted({*reading.mistakes, *broken, *costly(term)})
 
 
 class _Reading:

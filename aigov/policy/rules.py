@@ -17,6 +17,7 @@ from aigov.conditions import FAULT, MAX_CHARS, Condition, Language, Mistake, Mis
 from aigov.errors import GuardFault, PolicyError, Problem
 from aigov.policy.decide import refusal
 from aigov.policy.facts import FACTS, mistakes, view
+from aigov.policy.nodes import MAX_PROBLEMS
 from aigov.types import Facts, Reason, Ruling, Section, Verdict
 
 RESERVED = frozenset({"audit", "flow", "guard", "identity", "lockdown", "plugin"})
@@ -125,7 +126,7 @@ def compiled(settings: Section, entities: frozenset[str] = frozenset()) -> RuleS
         problems += _pointless(settings, index, condition, found)
         found.append(_ready(rule, condition, settings.layer))
     if problems:
-        raise PolicyError(problems)
+        raise PolicyError(problems[:MAX_PROBLEMS])
     return RuleSet(tuple(found), language)
 
 

@@ -109,3 +109,8 @@ def test_another_version_says_which_is_read(draft: Make, problems_of: Problems) 
     assert told == [
         "1:8 format `7` is not supported; this version reads format 1; write `aigov: 1`, or install a newer version"
     ]
+
+
+def test_a_flood_of_problems_in_a_section_is_cut(draft: Make, sections: dict[str, Any], problems_of: Problems) -> None:
+    made = draft("privacy:\n" + "".join(f"  wrong{index}: 1\n" for index in range(500)))
+    assert len(problems_of(lambda: made.section("privacy", sections["privacy"]))) == 50

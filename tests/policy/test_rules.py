@@ -297,6 +297,46 @@ def test_a_constant_that_cannot_be_evaluated_is_found(when: str, what: str) -> N
     assert mistakes(when) == [what]
 
 
+@pytest.mark.parametrize(
+    ("when", "function"),
+    [
+        ("args.x.exists(i, args.t.contains(i))", "contains"),
+        ("args.x.exists(i, args.t.matches(i))", "matches"),
+        ("args.x.exists(i, size(args.t) > 3)", "size"),
+        ("args.x.exists(i, args.t + i == 'z')", "+"),
+        ("args.x.exists(i, args.x + args.x == [i])", "+"),
+        ("args.x.map(i, args.t + i).exists(j, j == 'z')", "+"),
+        ("findings.exists(f, args.t.contains(f.type))", "contains"),
+        ("findings.exists(f, size(findings + findings) > 3)", "size"),
+        ("args.x.exists(i, args.y.exists(j, i.contains(j)))", "contains"),
+        ("args.x.exists(i, ['a'].exists(w, args.t.contains(w)))", "contains"),
+        ("['a'].exists(w, args.x.exists(i, args.t.contains(w)))", "contains"),
+        ("args.x.exists(i, (i == '' ? args.t : i).contains('z'))", "contains"),
+        ("args.x.exists(i, string(args.t) == i)", "string"),
+        ("args.x.filter(i, size(args.t) > 3) != []", "size"),
+    ],
+)
+def test_work_that_grows_with_the_square_of_what_is_sent_is_refused(when: str, function: str) -> None:
+    assert mistakes(when) == [f"`{function}` on the same data again for every element"]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "args.t.contains('x') && args.t.matches(args.p) && size(args.t + args.t) > 3",
+        "['a', 'b'].exists(w, args.t.contains(w))",
+        "args.x.exists(i, i.contains('z') && size(i) > 3 && i.matches('^a'))",
+        "args.x.exists(i, i.contains(principal.id) || (i + 'z') == action + resource)",
+        "args.x.exists(i, i.tags.exists(t, t.contains('z')))",
+        "args.x.exists(i, ['a', 'b'].exists(w, i.contains(w)))",
+        "args.x.exists(i, i.price * 2.0 > args.limit && i in args.y && i.n + 1 > args.n)",
+        "args.x.filter(i, i.ok).map(i, i.name).exists(n, n.startsWith(args.t))",
+    ],
+)
+def test_work_on_the_element_itself_is_fine(when: str) -> None:
+    assert not mistakes(when)
+
+
 def test_a_rules_own_order_of_reasons_is_that_of_the_policy(draft: Callable[..., Draft]) -> None:
     text = "rules:\n" + "".join(
         f"  - {{id: r{index}, when: 'args.a{index} == 1', verdict: deny, reason: a.r{index}}}\n" for index in range(5)
