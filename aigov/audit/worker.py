@@ -49,7 +49,8 @@ class Worker:
     def __init__(self, folder: Path, *, key: bytes, disk: Disk, patience: float) -> None:
         self._store = Store(folder, key=key, disk=disk, patience=patience / 2)
         self._patience = patience
-        self._lock = threading.Lock()
+        # Reentrant: a forgotten log is closed by the garbage collector, which may run in the thread itself.
+        self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._queue: deque[Pending] = deque()
@@ -86,7 +87,7 @@ class Worker:
             self._filled.notify_all()
             self._room.notify_all()
             thread = self._thread
-        if thread is None or not first:
+        if thread is None or not first or thread is threading.current_thread():
             return ""
         thread.join(2 * self._patience)
         return "the disk did not answer in time" if thread.is_alive() else self._fault

@@ -148,6 +148,22 @@ def test_a_log_that_nobody_holds_closes_itself(folder: Path, kit: Any) -> None:
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
+def test_a_log_may_be_forgotten_in_its_own_thread(folder: Path, kit: Any) -> None:
+    log = Log.open(folder, key=kit.key)
+    held, done = [log], threading.Event()
+    future = log.submit(kit.intent())
+    future.result(10)
+    last = log.submit(kit.intent())
+    last.add_done_callback(lambda _: (held.clear(), gc.collect(), done.set()))
+    del log
+    assert done.wait(10)
+    for _ in range(500):
+        if verify(folder, kit.key).status == Status.WHOLE:
+            break
+        time.sleep(0.01)
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
 def test_a_process_that_ends_without_closing_seals_all_the_same(folder: Path, kit: Any) -> None:
     script = """
 import sys; from pathlib import Path; from aigov.audit.log import Log; from aigov.audit.records import PluginFault
