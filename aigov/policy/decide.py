@@ -22,7 +22,7 @@ from aigov.types import Decision, Edit, Facts, Judge, Reason, Ruling, Verdict
 MAX_RULINGS = 10_000
 FAULT = "guard.fault"
 REASON_CODE = re.compile(r"[a-z0-9_.]{1,64}")
-MAX_NAME = 128
+MAX_NAME = 256  # a rule may be named by its file and line
 
 
 class Decider(msgspec.Struct, frozen=True):

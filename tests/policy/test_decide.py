@@ -170,7 +170,7 @@ BAD_RULINGS = [
     Ruling(verdict=Verdict.DENY, reason=Reason(code="a" * 65)),
     Ruling(verdict=Verdict.DENY, reason=Reason(code="a\n")),
     Ruling(verdict=Verdict.DENY, reason=Reason(code=b"a")),  # type: ignore[arg-type]
-    Ruling(verdict=Verdict.DENY, reason=Reason(code="a", rule="x" * 129)),
+    Ruling(verdict=Verdict.DENY, reason=Reason(code="a", rule="x" * 257)),
     Ruling(verdict=Verdict.DENY, reason=Reason(code="a", layer=None)),  # type: ignore[arg-type]
     Ruling(verdict=Verdict.DENY, reason=Reason(code="a"), shadow=1),  # type: ignore[arg-type]
     Ruling(verdict=Verdict.DENY, reason=Reason(code="a"), edits=[EDIT]),  # type: ignore[arg-type]
