@@ -123,7 +123,8 @@ def links(rules: Sequence[Rule], key: str = "g") -> dict[str, dict[str, tuple[st
 
 def role_names(policy: Policy, settings: AccessSettings) -> frozenset[str]:
     """Every name that is a role of who asks: second in a `g` line, or listed in `access.roles`."""
-    return frozenset(settings.roles) | {rule.fields[1] for rule in policy.rules if rule.ptype in subject_graphs(policy)}
+    graphs = subject_graphs(policy)
+    return frozenset(settings.roles) | {rule.fields[1] for rule in policy.rules if rule.ptype in graphs}
 
 
 def subject_graphs(policy: Policy) -> frozenset[str]:

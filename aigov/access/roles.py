@@ -37,13 +37,17 @@ class Tenant:
         return found
 
     def _walk(self, name: str) -> set[str]:
-        found = {name}
-        edge = {name}
+        found, edge, above = {name}, [name], self.above
         for _ in range(MAX_HOPS):
-            edge = {role for each in edge for role in self.above.get(each, ())} - found
-            if not edge:
+            deeper = []
+            for each in edge:
+                for role in above.get(each, ()):
+                    if role not in found:
+                        found.add(role)
+                        deeper.append(role)
+            if not deeper:
                 break
-            found |= edge
+            edge = deeper
         return found
 
     def path(self, name: str, role: str) -> tuple[str, ...]:
