@@ -54,19 +54,22 @@ class Installed(NamedTuple):
 class Found(NamedTuple):
     """What is installed, next to what the lock names.
 
-    `locked` passed every check. `problems` are those of the lock's entries; `factories` raises them.
-    `unlocked` is installed and will not be loaded.
+    `locked` passed every check; `refused` is named by the lock and did not, `problems` say why and
+    `factories` raises them. `unlocked` is installed and will not be loaded.
     """
 
     lock: Lock
     locked: tuple[Installed, ...]
+    refused: tuple[Installed, ...]
     unlocked: tuple[Installed, ...]
     problems: tuple[Problem, ...]
 
     @property
     def installed(self) -> tuple[Installed, ...]:
         """Every installed plugin, by name."""
-        return tuple(sorted({*self.locked, *self.unlocked}, key=lambda one: (one.name, one.distribution)))
+        return tuple(
+            sorted((*self.locked, *self.refused, *self.unlocked), key=lambda one: (one.name, one.distribution))
+        )
 
     @property
     def pins(self) -> Mapping[str, Pin]:
@@ -100,18 +103,20 @@ def discover(lock_path: Path) -> Found:
     """
     lock = read_lock(lock_path)
     everything = [_installed(entry) for entry in entry_points(group=ENTRY_POINTS)]
-    locked, problems = [], []
+    locked: list[Installed] = []
+    refused: list[Installed] = []
+    problems: list[Problem] = []
     for pin in lock.pins.values():
         plugin = _chosen(everything, pin)
         what = _mismatch(plugin, pin)
-        if plugin is not None and not what:
-            locked.append(plugin)
-        else:
+        if plugin is not None:
+            (refused if what else locked).append(plugin)
+        if what:
             fix = f"install what is locked, or look at the plugin and run `{LOCK_COMMAND}`"
             problems.append(Problem(pin.where, f"plugin `{pin.name}` {what}", fix))
     named = {(pin.name, _normal(pin.distribution)) for pin in lock.pins.values()}
     unlocked = [one for one in everything if (one.name, _normal(one.distribution)) not in named]
-    return Found(lock, tuple(locked), tuple(unlocked), tuple(problems))
+    return Found(lock, tuple(locked), tuple(refused), tuple(unlocked), tuple(problems))
 
 
 def write_lock(
@@ -125,13 +130,14 @@ def write_lock(
 ) -> Lock:
     """Pin installed plugins as they are now, and write the lock.
 
-    `names`: which to pin, all installed ones by default; other entries stay as they are, but for those in
-    `drop`. `grants`: hooks by plugin; without an entry, those that the plugin answers, for which it is
-    imported and started with its default settings. `editable`: pin installations that follow a source
-    folder too. Raises PolicyError for a plugin that is not installed, not whole, or that cannot start.
+    `names`: which to pin; other entries stay as they are, but for those in `drop`. Without `names` the lock
+    becomes what is installed, all of it and nothing else. `grants`: hooks by plugin; without an entry, those
+    that the plugin answers, for which it is imported and started with its default settings. `editable`: pin
+    installations that follow a source folder too. Raises PolicyError for a plugin that is not installed,
+    not whole, or that cannot start.
     """
-    wanted = sorted({one.name for one in found.installed} if names is None else set(names))
-    pins = {name: pin for name, pin in found.pins.items() if name not in {*drop, *wanted}}
+    wanted = sorted(({one.name for one in found.installed} if names is None else set(names)) - set(drop))
+    pins = {name: pin for name, pin in found.pins.items() if names is not None and name not in {*drop, *wanted}}
     problems: list[Problem] = []
     for name in wanted:
         try:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import yaml
@@ -26,7 +27,8 @@ from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import CONTRIBUTE, OBSERVE, REGISTER
 
 FORMAT = "1"
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
+MAX_DEPTH = 8
 LOCK_COMMAND = "aigov plugins lock"
 GRANTABLE = (REGISTER | CONTRIBUTE | OBSERVE) - {"aigov_settings", "aigov_start"}
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -136,22 +138,35 @@ def _bytes(path: Path) -> bytes | None:
     return data
 
 
+class _Loader(yaml.SafeLoader):
+    """Composes nodes of a few levels, without aliases. PyYAML alone takes quadratic time over `[[[[…`."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """One node; refused at the first alias or level too many."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self.depth += 1
+        if isinstance(event, yaml.AliasEvent) or self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def _composed(path: Path, data: bytes) -> yaml.Node | None:
     """The file as nodes, which keep line and column and build no object."""
+    where, what = Location(str(path)), "the lock is not plain YAML"
     try:
-        text = data.decode("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            where, what = Location(str(path)), "the lock uses an alias"
-        else:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
+        return _Loader(data.decode("utf-8")).get_single_node()
     except UnicodeDecodeError:
-        where, what = Location(str(path)), "the lock is not UTF-8"
+        what = "the lock is not UTF-8"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = Location(str(path), mark.line + 1, mark.column + 1) if mark else Location(str(path))
-        what = "the lock is not YAML"
-    except (yaml.YAMLError, RecursionError):
-        where, what = Location(str(path)), "the lock is not YAML"
+        if mark is not None:
+            where = Location(str(path), mark.line + 1, mark.column + 1)
+    except yaml.YAMLError:  # a control character, which has no line
+        pass
     raise PolicyError(Problem(where, what, f"write it with `{LOCK_COMMAND}`"))
 
 

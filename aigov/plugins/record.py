@@ -62,6 +62,8 @@ def rows(distribution: Distribution) -> tuple[Row, ...]:
         raise Unverified("has no RECORD; install it from a wheel")
     found = []
     for fields in csv.reader(text.splitlines()):
+        if not fields:
+            continue
         if len(fields) != 3 or not fields[0]:
             raise Unverified("has a RECORD that is cut off or malformed")
         algorithm, _, value = fields[1].partition("=")

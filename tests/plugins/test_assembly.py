@@ -39,6 +39,23 @@ def test_a_built_in_guard_and_a_third_party_answer_the_same_question_alike(kit: 
     }
 
 
+def test_each_hook_has_its_own_list(kit: Any) -> None:
+    guards = kit.guards(
+        {
+            "acme": kit.plugin(
+                aigov_permit=permit,
+                aigov_screen=lambda self, part: [kit.finding(kind="screened")],
+                aigov_detect=lambda self, part: [kit.finding(kind="detected")],
+                aigov_judge=lambda self, facts: [kit.ruling(verdict=Verdict.REVIEW)],
+            )
+        }
+    )
+    assert [finding.kind for ask in guards.screen for finding in ask(kit.part, "input")] == ["screened"]
+    assert [finding.kind for ask in guards.detect for finding in ask(kit.part, "input")] == ["detected"]
+    assert [ruling.verdict for ask in guards.judge for ruling in ask(kit.facts)] == [Verdict.REVIEW]
+    assert [ruling.verdict for ask in guards.permit for ruling in ask(*kit.question)] == [Verdict.DENY]
+
+
 def test_submit_gives_what_a_call_gives(kit: Any) -> None:
     guards = kit.guards({"acme": kit.plugin(aigov_permit=permit)}, {"house": kit.plugin(aigov_permit=permit)})
     for ask in guards.permit:

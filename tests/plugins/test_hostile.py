@@ -169,7 +169,7 @@ def test_one_plugin_out_leaves_the_others_in(kit: Any, blocking: Blocking) -> No
             "acme": kit.plugin(aigov_detect=lambda self, part, direction: blocking.detect(self, part, direction)),
             "beta": kit.plugin(aigov_detect=lambda self, part, direction: [kit.finding()] if part.text else []),
         },
-        limit_s=2,
+        limit_s=0.5,
     )
     first, second = guards.detect
     with pytest.raises(GuardFault, match="acme"):
