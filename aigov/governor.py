@@ -226,13 +226,23 @@ class Governor:
         """The whole case, content included, for somebody who may decide it. Raises ReviewError."""
         return self._desk().show(ticket, reviewer, self._may)
 
-    def approve(self, ticket: str, reviewer: Principal, *, edited: Any = None, note_code: str | None = None) -> Status:
-        """Let it pass. `edited`: an answer to be released in the place of the one that waits.
+    def approve(
+        self,
+        ticket: str,
+        reviewer: Principal,
+        *,
+        edited: Any = None,
+        texts: Mapping[str, str] | None = None,
+        note_code: str | None = None,
+    ) -> Status:
+        """Let it pass. `edited`: an answer to be released in the place of the one that waits; `texts`: new
+        texts at the paths that `review_case` shows, for an answer whose class is not at hand.
 
         Raises ReviewError where the reviewer may not; Denied where the decision cannot be recorded.
         """
         packed = resuming.pack(edited) if edited is not None else None
-        return self._decided(self._desk().approve(ticket, reviewer, self._may, packed, note_code))
+        desk = self._desk()
+        return self._decided(desk.approve(ticket, reviewer, self._may, packed, note_code, texts=texts))
 
     def reject(self, ticket: str, reviewer: Principal, *, note_code: str | None = None) -> Status:
         """Refuse it for good. Raises as `approve`."""

@@ -25,7 +25,7 @@ from aigov.audit import records
 from aigov.audit.guard import plugin as audit
 from aigov.audit.log import Receipt
 from aigov.crypto import KeyRing, keyed_digest
-from aigov.errors import PolicyError, Problem
+from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
 from aigov.passage import Snapshot
 from aigov.plugins import Declared, Guards, assemble, discover
@@ -33,7 +33,7 @@ from aigov.policy import lockdown
 from aigov.policy.decide import Decider
 from aigov.policy.draft import Draft
 from aigov.policy.guard import plugin as rules
-from aigov.policy.source import read
+from aigov.policy.source import digest, read
 from aigov.privacy.guard import plugin as privacy
 from aigov.privacy.session import Session
 from aigov.review.guard import plugin as review
@@ -135,6 +135,9 @@ def load(folder: Path, keys: KeyRing) -> Loaded:
         return factory.aigov_start(settings=sections[name], context=context)
 
     guards = assemble(BUILT_IN, plugins, start, pins=found.pins, declared=declared.append)
+    if digest(folder) != draft.digest:  # a file that a guard read may not be the file that was hashed
+        guards.close()
+        raise PolicyError(Problem(Location(str(folder)), "the policy changed while it was read", "read it again"))
     return _bound(folder, draft, guards, sections, keys, seen)  # 4
 
 
@@ -165,7 +168,7 @@ def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
 def stamp(folder: Path) -> tuple[Any, ...]:
     """Names, sizes and times of every file that a policy is made of: differs when one of them may."""
     entries = []
-    for base, folders, files in os.walk(folder):
+    for base, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in {"cases", "examples"})
         for name in sorted(files):
             path = os.path.join(base, name)
