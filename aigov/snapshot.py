@@ -33,7 +33,7 @@ from aigov.policy import lockdown
 from aigov.policy.decide import Decider
 from aigov.policy.draft import Draft
 from aigov.policy.guard import plugin as rules
-from aigov.policy.source import digest, read
+from aigov.policy.source import digest, files, read
 from aigov.privacy.guard import plugin as privacy
 from aigov.privacy.session import Session
 from aigov.review.guard import plugin as review
@@ -167,18 +167,18 @@ def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
 
 def stamp(folder: Path) -> tuple[Any, ...]:
     """Names, sizes and times of every file that a policy is made of: differs when one of them may."""
-    entries = []
-    for base, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in {"cases", "examples"})
-        for name in sorted(files):
-            path = os.path.join(base, name)
-            try:
-                status = os.stat(path)
-            except OSError:
-                entries.append((path, 0, 0, 0))
-                continue
-            entries.append((path, status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(entries)
+    try:
+        return tuple(_stat(folder, name) for name in files(folder))
+    except PolicyError as error:
+        return (str(error),)
+
+
+def _stat(folder: Path, name: str) -> tuple[Any, ...]:
+    try:
+        status = os.stat(folder / name)
+    except OSError:
+        return (name,)
+    return name, status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _bound(
