@@ -128,7 +128,7 @@ class SanitiseGuard:
     def _hidden(self, text: str, runs: list[Unseen]) -> list[Hit]:
         """Attacks with something unseen in them or just before them, which `aigov_detect` does not find.
 
-        Letters may be glued to a word by what was taken out between them, so they may begin inside of one.
+        What stood unseen between two words glues them together once it is taken out, so words may run together.
         """
         form = normalise(text)
         plainly = set(_given(self._strict, form))

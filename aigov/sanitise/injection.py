@@ -22,6 +22,7 @@ from aigov.sanitise.fold import fold
 
 SOURCE = Path(__file__).with_name("signatures.yaml")
 BETWEEN = r"[\W_]{1,8}"
+MAYBE = r"[\W_]{0,8}"
 MEMORY = 32 << 20
 _SHORT = re.compile(
     r"\\.|\[(?:\\.|[^\]\\])*\]|<(?P<word>[A-Z]+)>|~(?P<words>\d+) ?|(?P<space> )(?P<many>[?*+{])?", re.DOTALL
@@ -62,7 +63,7 @@ class Hit(NamedTuple):
 
 
 class Signatures:
-    """All signatures, ready to search. With `loose`, a match may begin in the middle of a word."""
+    """All signatures, ready to search. With `loose`, words may run together, inside of the match and at its ends."""
 
     __slots__ = ("_any", "_each")
 
@@ -98,16 +99,17 @@ def signatures(*, loose: bool = False) -> Signatures:
 
 
 def expand(signature: Signature, words: dict[str, str], *, loose: bool = False) -> str:
-    """The signature's pattern as RE2 reads it. Raises KeyError for an unknown list of words."""
+    """The signature's pattern as RE2 reads it; loose, words may run together. Raises KeyError for unknown `words`."""
+    between = MAYBE if loose else BETWEEN
 
     def meant(short: re.Match[str]) -> str:
         if short["word"]:
             return _SHORT.sub(meant, words[short["word"]])
         if short["words"]:
-            return f"{BETWEEN}(?:\\w+{BETWEEN}){{0,{short['words']}}}"
+            return f"{between}(?:\\w+{between}){{0,{short['words']}}}"
         if short["space"]:
-            return f"(?:{BETWEEN}){short['many']}" if short["many"] else BETWEEN
-        return short[0]
+            return f"(?:{between}){short['many']}" if short["many"] else between
+        return "" if loose and short[0] == r"\b" else short[0]
 
     pattern = _SHORT.sub(meant, signature.pattern)
     return pattern if signature.bare or loose else rf"\b(?:{pattern})"
