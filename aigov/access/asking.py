@@ -10,15 +10,18 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
-from aigov.access.settings import ACTION, ATTRIBUTE, RESOURCE, SUBJECT, TENANT
+from aigov.access.settings import ACTION, ATTRIBUTE, EPOCH, HOUR, RESOURCE, SUBJECT, TENANT, WEEKDAY, BreakGlass
 from aigov.types import Attribute, Principal
 
 MALFORMED = "access.malformed"
 AMBIGUOUS = "access.ambiguous_id"
 ATTRIBUTE_MISSING = "access.attribute_missing"
 CHAIN_TOO_LONG = "access.chain_too_long"
+BREAK_GLASS_INVALID = "access.break_glass_invalid"
 MAX_CHARS = 1024
+MAX_SKEW_SECONDS = 60
 MAX_ROLES = 256
 MAX_CHAIN = 8
 Request = tuple[Attribute, ...]
@@ -50,10 +53,12 @@ def requests(
     fields: Sequence[str],
     roles: frozenset[str],
     trust_roles: bool,
+    now: float,
 ) -> Iterator[Request]:
     """One request a subject, values in the order of `fields`. Raises Unaskable before the first.
 
-    `roles`: the names that are roles in the policy, so that nobody may have them as an id.
+    `roles`: the names that are roles in the policy, so that nobody may have them as an id. `now`: seconds
+    since 1970, UTC.
     """
     asserted = principal.roles if trust_roles else ()
     if len(asserted) > MAX_ROLES or not all(map(_is_name, (principal.id, action, resource, *asserted))):
@@ -66,8 +71,41 @@ def requests(
     for source in fields:
         if source.startswith(ATTRIBUTE):
             values[source] = _attribute(principal, source.removeprefix(ATTRIBUTE))
+        elif source.startswith("clock."):
+            values[source] = _clock(source, now)
     subjects = dict.fromkeys((principal.id, *asserted))
     return iter([tuple(subject if source == SUBJECT else values[source] for source in fields) for subject in subjects])
+
+
+def instead(request: Request, fields: Sequence[str], subject: str) -> Request:
+    """The same question about another subject."""
+    return tuple(subject if source == SUBJECT else held for source, held in zip(fields, request, strict=True))
+
+
+def emergency(principal: Principal, settings: BreakGlass, now: float) -> str:
+    """The reason that the principal states for taking emergency rights, "" where it takes none.
+
+    It is stated in two attributes: `break_glass`, one of the policy's reasons, and `break_glass_at`, when
+    it was stated, in seconds since 1970. Raises Unaskable for a statement that does not hold.
+    """
+    stated = principal.attributes.get("break_glass")
+    if settings.role and settings.role in principal.roles:
+        # Rights that are asserted like any role would need no reason, and the record would not tell.
+        raise Unaskable(BREAK_GLASS_INVALID)
+    if not settings.role or stated is None:
+        return ""
+    at = principal.attributes.get("break_glass_at")
+    fresh = isinstance(at, int | float) and now - settings.minutes * 60 < at <= now + MAX_SKEW_SECONDS
+    if not isinstance(stated, str) or stated not in settings.reasons or not fresh:
+        raise Unaskable(BREAK_GLASS_INVALID)
+    return stated
+
+
+def _clock(source: str, now: float) -> int:
+    if source == EPOCH:
+        return int(now)
+    moment = datetime.fromtimestamp(now, UTC)
+    return {HOUR: moment.hour, WEEKDAY: moment.isoweekday()}[source]
 
 
 def _is_name(text: object) -> bool:

@@ -79,7 +79,8 @@ def _tenants(policy: Policy) -> Iterator[Problem]:
     """A tenant that stands in role lines or in grants only, where a near name stands in the other."""
     granted = _column(policy, TENANT)
     given = {rule.fields[2]: rule for rule in reversed(policy.rules) if rule.ptype == "g" and len(rule.fields) > 2}
-    for tenant in sorted(set(given) - set(granted)) if granted else ():
+    named = set(granted) | _constants(matcher.tree(policy.model.definitions["m"].value))
+    for tenant in sorted(set(given) - named) if granted else ():
         near = difflib.get_close_matches(tenant, granted, 1)
         fix = f"did you mean `{near[0]}`" if near else "grant something there, or take the line out"
         yield Problem(policy.where(given[tenant]), f"no grant names the tenant `{tenant}`", fix)
@@ -104,7 +105,7 @@ def _stars(policy: Policy) -> Iterator[Problem]:
     fields = policy.model.definitions["p"].fields
     patterns = _pattern_fields(policy)
     for index, field in enumerate(fields):
-        if field in patterns or field == "eft":
+        if field in patterns or field == "eft" or _looks_for_star(policy, field):
             continue
         for rule in policy.rules:
             if rule.ptype == "p" and rule.fields[index] == "*":
@@ -147,6 +148,18 @@ def _claimable(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
         if name not in roles:
             what = f"`{name}` may be an id or a role: a person with this id has its rights"
             yield Problem(policy.where(rule), what, "if it is a role, list it under `access.roles`")
+
+
+def _looks_for_star(policy: Policy, field: str) -> bool:
+    """Whether the matcher has a comparison of its own with `"*"` for this field."""
+    nodes = ast.walk(matcher.tree(policy.model.definitions["m"].value))
+    compared = [node for node in nodes if isinstance(node, ast.Compare)]
+    return any("*" in _constants(node) and f"p_{field}" in matcher.referenced(node) for node in compared)
+
+
+def _constants(tree: ast.AST) -> set[str]:
+    """The texts that stand in an expression."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _pattern_fields(policy: Policy) -> dict[str, set[str]]:

@@ -84,7 +84,7 @@ def _scope(policy: Policy, request: Definition, rule: Definition) -> Scope:
     return Scope(
         request={f"{request.key}_{name}": at for at, name in enumerate(request.fields)},
         policy={f"{rule.key}_{name}": at for at, name in enumerate(rule.fields)},
-        texts=frozenset(at for at, source in enumerate(sources) if not source.startswith(ATTRIBUTE)),
+        texts=frozenset(at for at, source in enumerate(sources) if not source.startswith((ATTRIBUTE, "clock."))),
         graphs=frozenset(definition.key for definition in policy.model.section("g")),
     )
 

@@ -3,13 +3,16 @@
 Invariants:
 * There is always a ruling, and only a rule that says so makes it ALLOW.
 * A deny for any subject (the id, a trusted role) wins over an allow for another.
+* Emergency rights are taken only where no rule decided, by whom a rule lets take them; a denial stands.
 * Who acts on behalf of somebody gets what both may do, however long the chain.
 * A fault of the engine is DENY `guard.fault`; nothing of the request is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +26,7 @@ from aigov.access.engine import Outcome
 from aigov.access.load import Policy, load, role_names
 from aigov.access.rules import Rule
 from aigov.access.settings import TENANT, AccessSettings
-from aigov.errors import PolicyError
+from aigov.errors import PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
 from aigov.types import Principal, Reason, Ruling, Section, Verdict
 
@@ -31,35 +34,46 @@ ALLOWED = "access.allowed"
 DENIED = "access.denied"
 TENANT_MISSING = "access.tenant_missing"
 ON_BEHALF_DENIED = "access.on_behalf_denied"
+BREAK_GLASS = "access.break_glass"
 FAULT = "guard.fault"
+REASON = re.compile(r"[a-z0-9_]{1,64}")
 REASONS = (
-    ALLOWED, DENIED, TENANT_MISSING, ON_BEHALF_DENIED, asking.MALFORMED, asking.AMBIGUOUS,
-    asking.ATTRIBUTE_MISSING, asking.CHAIN_TOO_LONG,
+    ALLOWED, DENIED, TENANT_MISSING, ON_BEHALF_DENIED, BREAK_GLASS, asking.MALFORMED, asking.AMBIGUOUS,
+    asking.ATTRIBUTE_MISSING, asking.CHAIN_TOO_LONG, asking.BREAK_GLASS_INVALID,
 )  # fmt: skip
 
 
 class Answer(NamedTuple):
-    """What one principal may: the code, and the rule that decided where there is one."""
+    """What one principal may: the code, the rule that decided where there is one, the reason of an emergency."""
 
     allowed: bool
     code: str
     rule: Rule | None = None
+    emergency: str = ""
 
 
 class Access:
     """The started guard: one policy, its settings and the engine that decides."""
 
-    def __init__(self, policy: Policy, settings: AccessSettings, layer: str = "", choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        settings: AccessSettings,
+        layer: str = "",
+        choice: Choice | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.policy = policy
         self.settings = settings
         self.layer = layer
+        self._now = now
         self.choice = choice or choose(policy)
         self._engine = self.choice.engine
         self._roles = role_names(policy, settings)
 
     def on(self, policy: Policy, choice: Choice) -> Access:
         """The same guard over another policy and its engine."""
-        return Access(policy, self.settings, self.layer, choice)
+        return Access(policy, self.settings, self.layer, choice, self._now)
 
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """What the policy says for the principal and everybody it acts for. Never raises."""
@@ -74,11 +88,18 @@ class Access:
 
     @hookimpl
     def aigov_permit(self, principal: Principal, action: str, resource: str) -> list[Ruling]:
-        """One ruling, ALLOW or DENY, with the file and line of the rule that decided."""
+        """One ruling, ALLOW or DENY, with the file and line of the rule that decided.
+
+        Emergency rights come with a second one, in shadow, which stands in the record whatever else is decided.
+        """
         found = self.answer(principal, action, resource)
         rule = f"{self.policy.name}:{found.rule.line}" if found.rule else ""
         reason = Reason(code=found.code, rule="access" if found.code == FAULT else rule, layer=self.layer)
-        return [Ruling(verdict=Verdict.ALLOW if found.allowed else Verdict.DENY, reason=reason)]
+        rulings = [Ruling(verdict=Verdict.ALLOW if found.allowed else Verdict.DENY, reason=reason)]
+        if found.emergency:
+            loud = Reason(code=BREAK_GLASS, rule=f"{found.emergency} {rule}", layer=self.layer)
+            rulings.append(Ruling(verdict=Verdict.REVIEW, reason=loud, shadow=True))
+        return rulings
 
     def requests(self, principal: Principal, action: str, resource: str) -> Iterator[asking.Request]:
         """What the engine is asked for one principal, a request a subject. Raises Unaskable."""
@@ -89,6 +110,7 @@ class Access:
             fields=self.policy.request,
             roles=self._roles,
             trust_roles=self.settings.trust_roles,
+            now=self._now(),
         )
 
     def _answer(self, principal: Principal, action: str, resource: str) -> Answer:
@@ -101,7 +123,18 @@ class Access:
 
     def _one(self, principal: Principal, action: str, resource: str) -> Answer:
         """All subjects of one principal: a deny wins, then an allow, else nothing allows it."""
-        asked = self.requests(principal, action, resource)
+        emergency = asking.emergency(principal, self.settings.break_glass, self._now())
+        asked = list(self.requests(principal, action, resource))
+        found = self._any(asked)
+        if emergency and found.rule is None and self._may_break_glass(principal, resource):
+            broken = self._any([asking.instead(asked[0], self.policy.request, self.settings.break_glass.role)])
+            found = Answer(True, BREAK_GLASS, broken.rule, emergency) if broken.allowed else broken
+        if found.code == DENIED and found.rule is None and not principal.tenant and TENANT in self.policy.request:
+            return Answer(False, TENANT_MISSING)
+        return found
+
+    def _any(self, asked: Sequence[asking.Request]) -> Answer:
+        """One answer from several subjects' own."""
         outcomes = [self._engine.decide(request) for request in asked]
         for found in outcomes:
             if not found.allowed and self._forbids(found):
@@ -109,8 +142,11 @@ class Access:
         for found in outcomes:
             if found.allowed:
                 return Answer(True, ALLOWED, found.rule)
-        nowhere = not principal.tenant and TENANT in self.policy.request
-        return Answer(False, TENANT_MISSING if nowhere else DENIED)
+        return Answer(False, DENIED)
+
+    def _may_break_glass(self, principal: Principal, resource: str) -> bool:
+        """Whether the policy lets the principal take emergency rights over a resource."""
+        return self._any(list(self.requests(principal, self.settings.break_glass.action, resource))).allowed
 
     def _forbids(self, found: Outcome) -> bool:
         """Whether a rule says no, rather than none saying yes."""
@@ -133,6 +169,9 @@ class AccessPlugin:
     @hookimpl
     def aigov_start(self, settings: Section, context: Context) -> Access:
         """Read and check the files, build the engine. Raises PolicyError with every problem."""
+        problem = _emergency_problem(settings)
+        if problem:
+            raise PolicyError(problem)
         policy = load(context.folder, settings.value)
         started = _started(policy, settings)
         if started is None:
@@ -140,6 +179,19 @@ class AccessPlugin:
                 settings.problem("model", what="Casbin cannot take this model", fix="simplify its matcher")
             )
         return started
+
+
+def _emergency_problem(settings: Section) -> Problem | None:
+    """What is wrong with the settings for emergencies, or None."""
+    found = settings.value.break_glass
+    if found.role and not found.reasons:
+        fix = "list the codes that may be stated: `reasons: [life_at_risk]`"
+        return settings.problem("break_glass", what="emergency rights without a reason to state", fix=fix)
+    wrong = next((at for at, code in enumerate(found.reasons) if not REASON.fullmatch(code)), None)
+    if wrong is None:
+        return None
+    what = "a reason for the record is 1 to 64 of a-z, 0-9 and _"
+    return settings.problem("break_glass", "reasons", wrong, what=what, fix="write `life_at_risk`")
 
 
 def _started(policy: Policy, settings: Section) -> Access | None:

@@ -122,9 +122,10 @@ def links(rules: Sequence[Rule], key: str = "g") -> dict[str, dict[str, tuple[st
 
 
 def role_names(policy: Policy, settings: AccessSettings) -> frozenset[str]:
-    """Every name that is a role of who asks: second in a `g` line, or listed in `access.roles`."""
+    """Every name that is a role of who asks: second in a `g` line, listed in `access.roles`, for emergencies."""
     graphs = subject_graphs(policy)
-    return frozenset(settings.roles) | {rule.fields[1] for rule in policy.rules if rule.ptype in graphs}
+    listed = {*settings.roles, *filter(None, [settings.break_glass.role])}
+    return frozenset(listed) | {rule.fields[1] for rule in policy.rules if rule.ptype in graphs}
 
 
 def subject_graphs(policy: Policy) -> frozenset[str]:

@@ -7,11 +7,29 @@ Invariants:
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 SUBJECT, TENANT, RESOURCE, ACTION = "sub", "dom", "obj", "act"
 ATTRIBUTE = "attributes."
-SOURCES = (SUBJECT, TENANT, RESOURCE, ACTION)
+EPOCH, HOUR, WEEKDAY = "clock.epoch", "clock.hour", "clock.weekday"
+CLOCK = (EPOCH, HOUR, WEEKDAY)
+SOURCES = (SUBJECT, TENANT, RESOURCE, ACTION, *CLOCK)
+
+
+class BreakGlass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rights for an emergency, taken by whoever the policy lets take them, for a stated reason and a while.
+
+    `role`: whose rights are taken; "" turns it off. `action`: what somebody must be allowed on the
+    resource to take them. `reasons`: the codes that may be stated. `minutes`: how long one statement
+    lasts, 1 to 1440.
+    """
+
+    role: str = ""
+    action: str = "break-glass"
+    reasons: tuple[str, ...] = ()
+    minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)] = 60
 
 
 class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +38,9 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `model`, `policy`: paths below the policy folder. `trust_roles`: whether the roles that the
     application asserts are subjects beside the principal's id. `roles`: names that are roles although
     no `g` line says so; nobody may act under such an id. `request`: for each field of the model's `r`,
-    in order, `sub` (id or role), `dom` (tenant), `obj` (resource), `act` (action) or `attributes.NAME`.
+    in order, `sub` (id or role), `dom` (tenant), `obj` (resource), `act` (action), `attributes.NAME`, or
+    the time in UTC as a number: `clock.epoch` (seconds), `clock.hour` (0 to 23), `clock.weekday` (1 Monday
+    to 7 Sunday).
     """
 
     model: str = "access/model.conf"
@@ -28,3 +48,4 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trust_roles: bool = False
     roles: tuple[str, ...] = ()
     request: tuple[str, ...] = (SUBJECT, TENANT, RESOURCE, ACTION)
+    break_glass: BreakGlass = BreakGlass()

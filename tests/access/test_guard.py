@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigov.access.guard import REASONS, Access, AccessPlugin, plugin, read
-from aigov.access.settings import AccessSettings
+from aigov.access.load import load
+from aigov.access.settings import AccessSettings, BreakGlass
 from aigov.errors import Location, PolicyError
 from aigov.hookspecs import Context
 from aigov.types import Principal, Section, Verdict
@@ -226,6 +227,33 @@ def test_the_plugin_answers_the_hooks_of_a_guard(write) -> None:
 def test_a_policy_that_cannot_be_used_does_not_start(write) -> None:
     with pytest.raises(PolicyError, match=r"policy.csv:1:1: a `p` line has 5 fields, this one 4"):
         plugin.aigov_start(section(AccessSettings()), context(write("p, dana, retail, x, chat\n")))
+
+
+@pytest.mark.parametrize(
+    ("emergency", "message"),
+    [
+        (BreakGlass(role="emergency"), "emergency rights without a reason to state"),
+        (BreakGlass(role="emergency", reasons=("ok", "Anything else")), "a reason for the record is 1 to 64 of"),
+    ],
+)
+def test_emergency_rights_without_a_reason_that_the_record_takes_do_not_start(write, emergency, message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        plugin.aigov_start(section(AccessSettings(break_glass=emergency)), context(write(POLICY)))
+
+
+def test_the_clock_is_there_for_conditions(write, tenants) -> None:
+    model = tenants.replace("obj, act\n", "obj, act, hour, day, epoch\n", 1).replace(
+        "r.act ==", "8 <= r.hour < 18 && r.day <= 5 && r.epoch > 0 && r.act =="
+    )
+    asked_with = AccessSettings(request=("sub", "dom", "obj", "act", "clock.hour", "clock.weekday", "clock.epoch"))
+    policy = load(write(POLICY, model), asked_with)
+    dana = Principal(id="dana", tenant="retail")
+    monday, noon = 1_749_427_200.0, 12 * 3600
+    found = {
+        moment: verdict(Access(policy, asked_with, now=lambda at=moment: at), dana, "chat", "model:small")[0]
+        for moment in (monday + noon, monday + 7 * 3600, monday + 5 * 86400 + noon)
+    }
+    assert list(found.values()) == ["ALLOW", "DENY", "DENY"]
 
 
 def test_importing_the_guard_does_not_import_casbin() -> None:
