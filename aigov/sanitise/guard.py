@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ UNICODE, INJECTION, FAULT = "unicode", "injection", "fault"
 SUSPECTED, FAULTED = "injection.suspected", "sanitise.fault"
 FAULT_TYPE = "SANITISE_FAULT"
 NEUTRAL = "[instruction removed]"
+REACH = 500  # characters on either side of something unseen in which an attack that holds it may lie
 
 Concern = Literal["invisible", "bidi", "control", "injection"]
 #: What each type of character is judged as, and under which code.
@@ -130,13 +132,21 @@ class SanitiseGuard:
 
         What stood unseen between two words glues them together once it is taken out, so words may run together.
         """
-        form = normalise(text)
-        plainly = set(_given(self._strict, form))
+        found: list[Hit] = []
+        for start, end in _surroundings(runs, len(text)):
+            near = text[start:end]
+            hits = self._loosely(near)
+            found += (Hit(hit.start + start, hit.end + start, hit.signature) for hit in hits)
+        return [hit for hit in found if _touches(hit, runs)]
+
+    def _loosely(self, text: str) -> Iterable[Hit]:
+        """Attacks that are there only if words may run together, or if hidden letters are read."""
+        form, revealed = normalise(text), reveal(text)
         hits = dict.fromkeys(_given(self._loose(), form))
-        revealed = reveal(text)
         if revealed != text:
             hits |= dict.fromkeys(_given(self._loose(), normalise(revealed)))
-        return [hit for hit in hits if hit not in plainly and _touches(hit, runs)]
+        plain = set(_given(self._strict, form)) if hits else ()
+        return [hit for hit in hits if hit not in plain]
 
     def _rulings(
         self, facts: Facts, concern: Concern, reason: Reason, found: list[Finding], score: float | None = None
@@ -193,8 +203,22 @@ def _given(search: Signatures, form: Normal) -> list[Hit]:
     return [Hit(*form.original(hit.start, hit.end), hit.signature) for hit in search.find(form.text)]
 
 
+def _surroundings(runs: list[Unseen], length: int) -> list[tuple[int, int]]:
+    """The stretches of a text within reach of something unseen. `runs` are in order."""
+    found: list[tuple[int, int]] = []
+    for run in runs:
+        start, end = max(0, run.start - REACH), min(length, run.end + REACH)
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
 def _touches(hit: Hit, runs: list[Unseen]) -> bool:
-    return any(run.start < hit.end and run.end >= hit.start for run in runs)
+    """Whether something unseen lies in the hit, or ends where it starts."""
+    at = bisect_left(runs, hit.start, key=lambda run: run.end)
+    return at < len(runs) and runs[at].start < hit.end
 
 
 plugin = SanitisePlugin()
