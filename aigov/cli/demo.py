@@ -158,6 +158,8 @@ def _prose(text: str, unseen: tuple[str, ...] = ()) -> Text:
 def _guards(event: story.Handled) -> Text:
     """What each guard did, in words."""
     said = []
+    if event.noticed:
+        said.append("sanitise noticed " + ", ".join(f"{count} {kind}" for kind, count in event.noticed.items()))
     if event.replaced:
         spans = ", ".join(f"{count} {kind}" for kind, count in event.replaced.items())
         said.append(f"privacy replaced {spans} by tokens and put {event.restored} back into the answer")

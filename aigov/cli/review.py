@@ -96,6 +96,9 @@ def approve(
     edited: Annotated[
         str, typer.Option("--edited", metavar="FILE", help="Release this answer instead: text, or JSON as it was.")
     ] = "",
+    texts: Annotated[
+        str, typer.Option("--texts", metavar="FILE", help="New texts by path, as `show` names them: a JSON object.")
+    ] = "",
     note: Note = "",
     policies: options.Policies = options.POLICIES,
     audit: options.Audit = options.AUDIT,
@@ -105,10 +108,13 @@ def approve(
 
     Exits 1 where the reviewer may not decide, or it is decided already.
     """
+    if edited and texts:
+        raise usage("give `--edited` or `--texts`, not both")
     reviewer = _reviewer(who, roles, tenant)
     with opening.recording(policies, audit) as gov:
         answer = _ask(lambda: _edit(gov, ticket, reviewer, edited)) if edited else None
-        status = _ask(lambda: gov.approve(ticket, reviewer, edited=answer, note_code=note or None))
+        words = _texts(texts) if texts else None
+        status = _ask(lambda: gov.approve(ticket, reviewer, edited=answer, texts=words, note_code=note or None))
     _done(status, as_json)
 
 
@@ -150,15 +156,30 @@ def _ask(question: Any) -> Any:
 def _edit(gov: Governor, ticket: str, reviewer: Principal, name: str) -> Any:
     """The answer that the reviewer wrote: text where the answer is text, otherwise JSON of the same kind."""
     was = kind(gov.review_case(ticket, reviewer).content)
-    with lines.opened(name) as source:
-        data = source.stream.read(MAX_EDIT_BYTES + 1)
-    if len(data) > MAX_EDIT_BYTES:
-        raise usage(f"the edited answer is over {MAX_EDIT_BYTES} bytes")
+    data = _whole(name)
     try:
         return data.decode().removesuffix("\n") if was == "str" else msgspec.json.decode(data)
     except ValueError:
         pass
     raise usage("the edited answer is not UTF-8 text" if was == "str" else "the edited answer is not JSON")
+
+
+def _texts(name: str) -> dict[str, str]:
+    """New texts by path, for an answer of the application's own class."""
+    data = _whole(name)
+    try:
+        return msgspec.json.decode(data, type=dict[str, str])
+    except ValueError:
+        pass
+    raise usage("the new texts are not a JSON object of texts")
+
+
+def _whole(name: str) -> bytes:
+    with lines.opened(name) as source:
+        data = source.stream.read(MAX_EDIT_BYTES + 1)
+    if len(data) > MAX_EDIT_BYTES:
+        raise usage(f"the edited answer is over {MAX_EDIT_BYTES} bytes")
+    return data
 
 
 def _done(status: Status, as_json: bool) -> None:

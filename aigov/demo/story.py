@@ -57,8 +57,9 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
 class Handled(Event, frozen=True, kw_only=True, tag="ticket"):
     """One ticket: what came in, what the model saw and said, what came back, and what stood in the way.
 
-    `replaced`: spans replaced on the way in, by type. `restored`: tokens turned back in the answer.
-    `unseen`: names and addresses of people that reached the model, because no pattern finds them.
+    `replaced`: spans replaced on the way in, by type. `noticed`: what was hostile in it, by type.
+    `restored`: tokens turned back in the answer. `unseen`: names and addresses of people that reached the
+    model, because no pattern finds them.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Handled(Event, frozen=True, kw_only=True, tag="ticket"):
     said: str = ""
     answer: str = ""
     replaced: dict[str, int] = {}
+    noticed: dict[str, int] = {}
     restored: int = 0
     unseen: tuple[str, ...] = ()
     waiting: str = ""
@@ -192,10 +194,16 @@ def _handled(shop: Shop, ticket: Ticket) -> Handled:
         said=shop.model.said,
         answer=answer,
         replaced=dict(sorted((after - before).items())),
+        noticed=_noticed(shop.gov, ticket.text),
         restored=_restored(shop.model.said, answer) if refused is None else 0,
         unseen=tuple(name for name in ticket.names if name in shop.model.seen),
         waiting=(refused.ticket or "") if refused else "",
     )
+
+
+def _noticed(gov: Governor, text: str) -> dict[str, int]:
+    """What guards find in a text beside personal data, by type."""
+    return dict(sorted(Counter(one.type for one in gov.inspect(text) if one.kind != "pii").items()))
 
 
 def _outcome(refused: Refused | None) -> Outcome:

@@ -109,6 +109,21 @@ def test_an_answer_can_be_put_right_before_it_goes_out(aigov, gov, answer, here)
     assert gov.resume(answer) == {"text": "on Monday", "confidence": 1.0}
 
 
+def test_texts_of_an_answer_can_be_replaced_by_their_paths(aigov, gov, answer, here) -> None:
+    (shown,) = [
+        text for text in told(aigov("review", "show", answer, *ROSA, "--json"))[0]["texts"] if "perhaps" in text["text"]
+    ]
+    (here / "texts.json").write_text(json.dumps({shown["path"]: "on Monday"}))
+    assert aigov("review", "approve", answer, *ROSA, "--texts", "texts.json").code == Exit.OK
+    assert gov.resume(answer) == {"text": "on Monday", "confidence": 0.3}
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"/text": 1}'])
+def test_texts_that_are_no_object_of_texts_are_a_usage_error(aigov, answer, here, content: str) -> None:
+    (here / "texts.json").write_text(content)
+    assert aigov("review", "approve", answer, *ROSA, "--texts", "texts.json").code == Exit.USAGE
+
+
 def test_a_call_cannot_be_edited(aigov, ticket, here) -> None:
     (here / "other.json").write_text('{"order": "ORD-12345678", "amount": 1.0}')
     assert aigov("review", "approve", ticket, *ROSA, "--edited", "other.json").code != Exit.OK

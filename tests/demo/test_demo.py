@@ -122,6 +122,12 @@ def test_both_attacks_are_stopped_before_the_model(told) -> None:
         if event.topic == "injection":
             assert event.outcome != "released", event.id
             assert event.seen == ""
+            assert "INSTRUCTION_OVERRIDE" in event.noticed
+
+
+def test_only_the_hidden_attack_holds_what_nobody_sees(told) -> None:
+    hiding = [event.id for event in events(told, story.Handled) if "INVISIBLE_CHARACTER" in event.noticed]
+    assert hiding == ["T-25"]
 
 
 def test_everything_else_is_answered_or_waits_because_it_is_unsure(told) -> None:
