@@ -135,6 +135,19 @@ class Size(Value, frozen=True, kw_only=True):
     chars: Count = 0
 
 
+class Payload(Value, frozen=True, kw_only=True):
+    """Content that is kept outside of the log, under a key of the person whose call it is.
+
+    `id`: its name, a UUID; `digest`: SHA-256 of the sealed bytes; `bytes`: how many those are; `commit`: a
+    keyed digest of the content, which nobody can check, or guess from, once the key is destroyed.
+    """
+
+    id: str
+    commit: str
+    digest: str
+    bytes: Count
+
+
 class Record(Value, frozen=True, kw_only=True, tag_field="kind"):
     """Base of every kind. `KIND` is the text that stands under `kind` in a line."""
 
@@ -188,6 +201,7 @@ class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
     size: Size = Size()
+    payload: Payload | None = None
     edits: Count = 0
     ticket: str | None = None
     timing_us: dict[str, Count] = {}
@@ -238,6 +252,7 @@ class CallOutcome(Record, frozen=True, kw_only=True, tag="call.outcome"):
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
     size: Size = Size()
+    payload: Payload | None = None
     released_chars: Count = 0
     released_chunks: Count = 0
     edits: Count = 0
@@ -267,6 +282,7 @@ class StreamOpened(Record, frozen=True, kw_only=True, tag="stream.opened"):
     verdict: VerdictName = "allow"
     reasons: tuple[ReasonRecord, ...] = ()
     size: Size = Size()
+    payload: Payload | None = None
     chunks: Count = 0
     omitted: Count = 0
 
@@ -370,6 +386,65 @@ class PluginFault(Record, frozen=True, kw_only=True, tag="plugin.fault"):
         _set(self, "error", _safe_error(self.error))
 
 
+class SubjectErased(Record, frozen=True, kw_only=True, tag="subject.erased"):
+    """A person was forgotten: key and pseudonyms destroyed, kept content deleted.
+
+    `erasure`: which erasure, a UUID. `pseudonym`: the last of `pseudonyms` that stood for the person, "" where
+    none had been given. `basis`: why, a code such as `art17`. `by`: the ref of who ordered it. `blobs` and
+    `bytes`: the content that was deleted with it.
+    """
+
+    erasure: str
+    pseudonym: str
+    pseudonyms: Count
+    basis: str
+    by: str = ""
+    blobs: Count = 0
+    bytes: Count = 0
+
+    def __post_init__(self) -> None:
+        _clean(self, "basis", WORD_BYTES)
+
+
+class LegalHoldSet(Record, frozen=True, kw_only=True, tag="legal_hold.set"):
+    """From here on nothing of a person is erased or expires. `reason`: a code; `by`: the ref of who ordered it."""
+
+    pseudonym: str
+    reason: str
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        _clean(self, "reason", WORD_BYTES)
+
+
+class LegalHoldReleased(Record, frozen=True, kw_only=True, tag="legal_hold.released"):
+    """A hold ended. `holds`: how many are still in force for this person."""
+
+    pseudonym: str
+    reason: str
+    by: str = ""
+    holds: Count = 0
+
+    def __post_init__(self) -> None:
+        _clean(self, "reason", WORD_BYTES)
+
+
+class AuditRead(Record, frozen=True, kw_only=True, tag="audit.read"):
+    """Kept content was opened for a reader. `by`: the reader's ref; `payload`: which content."""
+
+    by: str
+    payload: str
+    call: str = ""
+
+
+class ContentExpired(Record, frozen=True, kw_only=True, tag="content.expired"):
+    """Kept content reached the end of its time and was deleted. `held`: left alone because of a hold."""
+
+    blobs: Count
+    bytes: Count = 0
+    held: Count = 0
+
+
 KINDS: tuple[type[Record], ...] = (
     LogGenesis,
     LogSealed,
@@ -387,6 +462,11 @@ KINDS: tuple[type[Record], ...] = (
     PolicyLifted,
     PluginLoaded,
     PluginFault,
+    SubjectErased,
+    LegalHoldSet,
+    LegalHoldReleased,
+    AuditRead,
+    ContentExpired,
 )
 
 
