@@ -16,6 +16,7 @@ from aigov.hookspecs import Context, Renderer, hookimpl
 from aigov.privacy.engine import KIND, Engine, Unfit, entities, load
 from aigov.privacy.operators import Operators
 from aigov.privacy.patterns import TIMEOUT
+from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Settings, check, word
 from aigov.privacy.tokens import LITERAL
@@ -39,6 +40,7 @@ class PrivacyPlugin:
 
         Takes about two seconds the first time in a process, most of it the import of Presidio and spaCy.
         """
+        import_prober()
         loaded = _loaded(settings, context)
         check(settings, entities(loaded), context.entities)
         return PrivacyGuard(settings, context, Engine.build(loaded, settings.value.custom))
