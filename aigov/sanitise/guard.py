@@ -94,14 +94,12 @@ class SanitiseGuard:
     @hookimpl
     def aigov_screen(self, part: Part, direction: Direction) -> Iterable[Finding]:
         """Characters that nobody sees, and attacks that they hide or hold apart."""
-        del direction
-        return self._held(part, self._screened)
+        return self._held(part, self._unseen if self._trusts(part, direction) else self._screened)
 
     @hookimpl
     def aigov_detect(self, part: Part, direction: Direction) -> Iterable[Finding]:
         """Text that gives the model orders, by the signatures."""
-        del direction
-        return self._held(part, self._detected)
+        return () if self._trusts(part, direction) else self._held(part, self._detected)
 
     @hookimpl
     def aigov_judge(self, facts: Facts) -> Iterable[Ruling]:
@@ -118,11 +116,16 @@ class SanitiseGuard:
             rulings += self._rulings(facts, "injection", Reason(code=SUSPECTED, rule=rule, layer=self._layer), found)
         return (*rulings, *self._faults(facts))
 
+    def _trusts(self, part: Part, direction: Direction) -> bool:
+        return direction == "input" and part.role in self._settings.trusted_roles
+
+    def _unseen(self, part: Part) -> list[Finding]:
+        return [_character(run, part) for run in unseen(part.text)]
+
     def _screened(self, part: Part) -> list[Finding]:
         runs = unseen(part.text)
-        found = [Finding(kind=UNICODE, type=type, start=start, end=end, score=1.0, detector=NAME, path=part.path)
-                 for type, start, end in runs]  # fmt: skip
-        return found + [_attack(hit, part) for hit in self._hidden(part.text, runs)] if runs else found
+        hits = self._hidden(part.text, runs) if runs else ()
+        return [_character(run, part) for run in runs] + [_attack(hit, part) for hit in hits]
 
     def _detected(self, part: Part) -> list[Finding]:
         return [_attack(hit, part) for hit in self._strict.find(part.text)]
@@ -189,6 +192,10 @@ def render(edit: Edit, value: str, scope: Any, direction: Direction) -> str:
     if edit.action == "neutralise":
         return NEUTRAL
     raise ValueError("sanitise makes no such edit")
+
+
+def _character(run: Unseen, part: Part) -> Finding:
+    return Finding(kind=UNICODE, type=run.type, start=run.start, end=run.end, score=1.0, detector=NAME, path=part.path)
 
 
 def _attack(hit: Hit, part: Part) -> Finding:

@@ -33,7 +33,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to do about hostile content, and how much a call may hold.
 
-    `injection_score`: signatures less sure than this (0 to 1) are left alone. `max_chars` counts code
+    `injection_score`: signatures less sure than this (0 to 1) are left alone. `trusted_roles`: messages of
+    these roles are the application's own words and are not searched for orders to the model. `max_chars` counts code
     points of all texts of a call; `max_depth` counts levels of nesting. `opaque` names types
     ("module.QualName") whose values pass unseen. `on_fault` is for a fault in this guard itself.
     """
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     control: Unseen = "strip"
     injection: Orders = "review"
     injection_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    trusted_roles: tuple[Literal["system", "developer"], ...] = ()
     output: Output = Output()
     max_chars: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARS)] = 200_000
     max_depth: Annotated[int, msgspec.Meta(ge=1, le=MAX_DEPTH)] = 64

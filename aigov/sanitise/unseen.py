@@ -46,8 +46,6 @@ _KINDS = (
     f"(?P<{TAG_CHARACTER}>[{TAG}]+)|(?P<{BIDI_CONTROL}>[{BIDI_FORCE}]+)"
     f"|(?P<{CONTROL_CHARACTER}>[{CONTROL}]+)|(?P<{INVISIBLE_CHARACTER}>[{INVISIBLE}])"
 )
-_ELSEWHERE = re.compile(f"{EMOJI}|{_NEEDED}|{_KINDS}")
-_AMONG_RIGHT_TO_LEFT = re.compile(f"{EMOJI}|{_NEEDED}|{_HINTS}|{_KINDS}")
 _BYTES = 16  # selectors 1 to 16 stand apart from the other 240
 
 
@@ -63,7 +61,7 @@ def unseen(text: str) -> list[Unseen]:
     """Every run that is not needed where it stands, in order. Text without any costs a quick search."""
     if all_seen(text):
         return []
-    pattern = _AMONG_RIGHT_TO_LEFT if _RIGHT_TO_LEFT.search(text) else _ELSEWHERE
+    pattern = _pattern(hinted=_RIGHT_TO_LEFT.search(text) is not None)
     found: list[Unseen] = []
     for one in _kinds(text, pattern):
         if found and found[-1].type == one.type and found[-1].end == one.start:
@@ -88,6 +86,13 @@ def _kinds(text: str, pattern: re.Pattern[str]) -> Iterator[Unseen]:
             for found in pattern.finditer(text, run.start(), min(run.end() + 1, len(text))):
                 if found.lastgroup:
                     yield Unseen(found.lastgroup, *found.span())
+
+
+@cache
+def _pattern(*, hinted: bool) -> re.Pattern[str]:
+    """What is needed where it stands, unnamed, then the kinds, named. Compiling takes some milliseconds."""
+    needed = f"{_NEEDED}|{_HINTS}" if hinted else _NEEDED
+    return re.compile(f"{EMOJI}|{needed}|{_KINDS}")
 
 
 @cache

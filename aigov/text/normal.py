@@ -13,11 +13,11 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 
 from aigov.text.characters import CONTROL, EMOJI, INVISIBLE, REMOVED, RUN, all_seen, extends
 
-_SPECIAL = re.compile(f"(?P<emoji>{EMOJI})|(?P<unseen>[{CONTROL}{INVISIBLE}]+)")
 #: CPython sorts the marks of one base by insertion, which is quadratic: longer clusters are sorted here first.
 _LONG = 64
 
@@ -144,13 +144,18 @@ def _tokens(run: str) -> Iterator[Token]:
     """The run as emoji sequences, stretches of unseen characters and single characters, with their places."""
     done = 0
     if REMOVED.search(run):  # every emoji sequence holds a character that would be unseen by itself
-        for special in _SPECIAL.finditer(run):
+        for special in _special().finditer(run):
             for start in range(done, special.start()):
                 yield None, start, run[start]
             yield special.lastgroup, special.start(), special.group()
             done = special.end()
     for start in range(done, len(run)):
         yield None, start, run[start]
+
+
+@cache
+def _special() -> re.Pattern[str]:
+    return re.compile(f"(?P<emoji>{EMOJI})|(?P<unseen>[{CONTROL}{INVISIBLE}]+)")
 
 
 def _nfkc(cluster: str) -> str:

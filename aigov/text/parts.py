@@ -27,7 +27,7 @@ from uuid import UUID
 import msgspec
 
 from aigov.errors import Malformed
-from aigov.text.nodes import Leaf, Marked, Node, Opaque, Record, Row, State, Table, Text
+from aigov.text.nodes import HIDDEN, MERGED, Leaf, Marked, Node, Opaque, Record, Row, State, Table, Text
 from aigov.text.state import BUILT_IN, attributes_of, base_of, inherited, read_slots, slots_of
 from aigov.types import Part
 
@@ -252,7 +252,7 @@ class Walk:
         return Record(lambda: object.__new__(cls), state)
 
     def _pydantic(self, value: Any, cls: Any, path: str, role: str, depth: int) -> Node:
-        declared = frozenset(cls.__pydantic_fields__)
+        declared = frozenset(getattr(cls, "__pydantic_fields__", None) or cls.model_fields)
         _blank(cls, object)
         state = self._state(value, cls, path + "/", role, depth, None, declared)
         given = frozenset(name for name in value.__pydantic_fields_set__ if name in declared)
@@ -280,9 +280,9 @@ class Walk:
         role = _role(held.get("role", attributes.get("role")), role)
         entries = []
         for name, entry in held.items():
-            if name == "__pydantic_fields_set__":  # set again from the fields by `finish`
+            if name in HIDDEN:  # set again from the fields by `finish`
                 continue
-            merged = name in ("__pydantic_extra__", "__pydantic_private__")
+            merged = name in MERGED
             inner = prefix[:-1] if merged else prefix + escape(name)
             entries.append((name, slots[name], self._node(entry, inner, role, depth if merged else depth + 1)))
         return State(entries, self._pairs(list(attributes.items()), prefix[:-1], role, depth, declared))

@@ -142,6 +142,24 @@ def test_without_a_word_on_answers_they_are_judged_like_calls() -> None:
     assert verdict("a\u202eb", direction="output") is Verdict.DENY
 
 
+@pytest.mark.parametrize("text", [ATTACK, tagged(ATTACK), "x\u200b" + ATTACK])
+def test_trusted_roles_are_not_searched_for_injection_but_for_unseen_characters(text: str) -> None:
+    one = guard(trusted_roles=("system",))
+
+    def kinds(role: str, direction: Direction) -> set[str]:
+        part = Part(path="/a", text=text, role=role)
+        seen = Part(path="/a", text=normalise(text).text, role=role)
+        return {
+            found.kind
+            for found in (*one.aigov_screen(part=part, direction=direction),
+                          *one.aigov_detect(part=seen, direction=direction))
+        }  # fmt: skip
+
+    unicode = {"unicode"} if text != ATTACK else set()
+    assert kinds("system", "input") == unicode
+    assert kinds("user", "input") == kinds("", "input") == kinds("system", "output") == unicode | {"injection"}
+
+
 def test_signatures_under_the_score_are_left_alone() -> None:
     score = next(one.score for one in book().signatures if one.id == "ignore-previous")
     assert verdict(ATTACK, guard(injection_score=score)) is Verdict.REVIEW
