@@ -27,4 +27,4 @@ def choose(policy: Policy) -> Choice:
         return Choice(compiled(policy), COMPILED, "every part of the model is understood")
     except Unsupported as error:
         why = str(error)
-    return Choice(Pycasbin(policy.model, policy.rules), PYCASBIN, f"not compiled: {why}")
+    return Choice(Pycasbin(policy.model, policy.rules, linear=True), PYCASBIN, f"not compiled: {why}")

@@ -4,8 +4,9 @@ Invariants:
 * A compiled pattern answers what pycasbin's function of that name answers for the same texts.
 * `beginning(function, pattern)` begins every text that the pattern matches (after `folded`), so that an
   index by beginnings never misses a rule.
-* A pattern with two or more open repeats is matched by RE2 wherever RE2 and Python's `re` cannot differ;
-  `re` alone could take time exponential in the text.
+* A pattern with several repeats, or one of a group, is matched by RE2 wherever RE2 and Python's `re` cannot
+  differ; `re` alone could take time exponential in the text.
+* A glob has at most three `*` in a segment and three `**`: wcmatch tries every way to share a text among them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 Match = Callable[[str], bool]
 REGEX_FUNCTIONS = frozenset({"keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5", "regexMatch"})
 MAX_PATTERN_CHARS = 1024
+MAX_STARS = 3
 
 # Where RE2 and `re` read the same pattern differently: POSIX classes, `{,n}`, octal escapes.
 _READ_DIFFERENTLY = re.compile(r"\[:|\[\[|\{,|\\[0-9]|[^\x00-\x7f]")
 _BY_ALPHABET = re.compile(r"\\|\(\?")
 _SEGMENT = re.compile(r"\[\^\\?/\]\+(?=/|\$|\))")
-_REPEAT = re.compile(r"[*+]|\{\d*,\}")
+_REPEAT = re.compile(r"[*+?{]")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
 _LITERAL = re.compile(r"[A-Za-z0-9_/ @,:=~%&'\"<>;-]*")
 _GLOB_LITERAL = re.compile(r"[A-Za-z0-9_/ @:=%&'\";.-]*")
 
@@ -102,7 +105,8 @@ def _regex(pattern: str) -> Match:
     """`re.match(pattern, text)` as a predicate, by RE2 where `re` could be slow and RE2 says the same."""
     usual = _re(pattern)
     plain = usual.match
-    if len(_REPEAT.findall(_SEGMENT.sub("", pattern))) < 2 or _READ_DIFFERENTLY.search(pattern):
+    repeats = len(_REPEAT.findall(_SEGMENT.sub("", pattern)))
+    if (repeats < 2 and not _REPEATED_GROUP.search(pattern)) or _READ_DIFFERENTLY.search(pattern):
         return lambda text: plain(text) is not None
     quick = _re2(pattern)
     if quick is None:
@@ -149,12 +153,13 @@ def _re2(pattern: str) -> Any:
 def _key_match_4(pattern: str) -> Match:
     """As keyMatch3, and a variable that stands twice stands for the same text both times."""
     names = re.findall(r"{([^/]+)}", pattern.replace("/*", "/.*"))
-    regex = _re("^" + re.sub(r"{([^/]+)}", "([^/]+)", pattern.replace("/*", "/.*")) + "$")
+    source = "^" + re.sub(r"{([^/]+)}", "([^/]+)", pattern.replace("/*", "/.*")) + "$"
+    regex, possible = _re(source), _regex(source)
     if regex.groups != len(names):
         raise BadPattern("keyMatch4 takes no brackets beside its variables")
 
     def match(text: str) -> bool:
-        found = regex.match(text)
+        found = regex.match(text) if possible(text) else None
         if found is None:
             return False
         seen: dict[str, str] = {}
@@ -170,6 +175,8 @@ def _glob(pattern: str) -> Match:
     while pattern.startswith("*/"):
         pattern = pattern[1:]
     parts = [part if part == "**" else re.sub(r"\*{2,}", "*", part) for part in pattern.split("/")]
+    if parts.count("**") > MAX_STARS or any(part.count("*") > MAX_STARS for part in parts):
+        raise BadPattern(f"more than {MAX_STARS} `*` in a segment, or `**`")
     text = "/".join(parts)
     if text.endswith("/**"):
         text = "{" + text[:-3] + "," + text + "}"
