@@ -77,11 +77,20 @@ def segments(folder: Path) -> list[Path]:
     return sorted(path for path in inside.iterdir() if SEGMENT_NAME.fullmatch(path.name))
 
 
-def records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Every record of a log as a plain mapping, oldest first. Raises NotARecord, OSError."""
-    for path in segments(folder):
+def records(folder: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Mapping[str, Any]]:
+    """Every record of a log as a plain mapping, oldest first. Raises NotARecord, OSError.
+
+    `progress(done, total)` is told bytes, about once a mebibyte.
+    """
+    paths = segments(folder)
+    done, told, total = 0, 0, sum(path.stat().st_size for path in paths)
+    for path in paths:
         for number, line in enumerate(Lines(path), 1):
             yield _read(line, path, f"line {number}")
+            done += len(line) + 1
+            if progress is not None and done - told >= BLOCK:
+                told = done
+                progress(done, total)
 
 
 def find(folder: Path, wanted: str) -> list[Mapping[str, Any]]:
