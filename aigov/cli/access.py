@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from aigov.access.explain import explain
+from aigov.access.queries import Grant, changes, what_may, who_may
 from aigov.cli import opening, options, show
 from aigov.cli.exits import Exit
 from aigov.types import Decision, Principal, Reason
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+Action = Annotated[str, typer.Argument(metavar="ACTION", help="Such as `chat` or `tool:refund`.")]
+Resource = Annotated[str, typer.Argument(metavar="RESOURCE", help="Such as `model:gpt-4o-mini`.")]
 
 
 @app.callback()
@@ -20,8 +27,8 @@ def access() -> None:
 
 @app.command()
 def check(
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as `chat` or `tool:refund`.")],
-    resource: Annotated[str, typer.Argument(metavar="RESOURCE", help="Such as `model:gpt-4o-mini`.")],
+    action: Action,
+    resource: Resource,
     who: options.As,
     roles: options.Roles = None,
     tenant: options.Tenant = "",
@@ -33,7 +40,7 @@ def check(
     Exits 0 for yes, 1 for no.
     """
     principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
-    with opening.governor(policies) as gov:
+    with opening.keyless(policies) as gov:
         decision = gov.permits(principal, action, resource)
     if as_json:
         show.json_line(decided(decision))
@@ -42,6 +49,95 @@ def check(
         out.print("allowed" if decision.allowed else "refused", style="green" if decision.allowed else "bold red")
         out.print(reasons(decision.reasons))
     raise typer.Exit(Exit.OK if decision.allowed else Exit.NO)
+
+
+@app.command("explain")
+def explain_access(
+    action: Action,
+    resource: Resource,
+    who: options.As,
+    roles: options.Roles = None,
+    tenant: options.Tenant = "",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say why: the rule and its line, the way to the role, and on a refusal the rule that came nearest.
+
+    Exits 0 for yes, 1 for no.
+    """
+    principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
+    found = explain(opening.access(policies), principal, action, resource)
+    if as_json:
+        asked = [
+            {**msgspec.to_builtins(one), "where": str(one.where or ""), "miss": str(one.miss or "")}
+            for one in found.asked
+        ]
+        show.json_line({"allowed": found.allowed, "code": found.code, "engine": found.engine, "asked": asked})
+    else:
+        for line in found.lines():
+            show.console().print(show.visible(line), soft_wrap=True)
+    raise typer.Exit(Exit.OK if found.allowed else Exit.NO)
+
+
+@app.command()
+def who(
+    action: Action,
+    resource: Resource,
+    tenant: options.Tenant = "",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say who may do an action on a resource: every name in the policy, in one tenant or in each."""
+    _print_grants(who_may(opening.access(policies), action, resource, tenant), as_json)
+
+
+@app.command()
+def what(
+    subject: Annotated[str, typer.Argument(metavar="NAME", help="An id or a role.")],
+    tenant: options.Tenant = "",
+    policies: options.Policies = options.POLICIES,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what an id or a role may do: every rule about it, through the roles that it has."""
+    _print_grants(what_may(opening.access(policies), subject, tenant), as_json)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A policy folder.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy folder that takes its place.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """List the decisions that change from one policy to another, over all names in either.
+
+    Exits 1 where any does.
+    """
+    found = list(changes(opening.access(old), opening.access(new)))
+    if as_json:
+        for change in found:
+            show.json_line(msgspec.to_builtins(change))
+    else:
+        rows = [
+            (one.subject, one.tenant, one.action, one.resource, "may now" if one.after else "may no more")
+            for one in found
+        ]
+        out = show.console()
+        out.print(show.table(("who", "tenant", "action", "resource", ""), rows) if rows else "no decision changes")
+    if found:
+        raise typer.Exit(Exit.NO)
+
+
+def _print_grants(grants: Iterable[Grant], as_json: bool) -> None:
+    if as_json:
+        for one in grants:
+            show.json_line({**msgspec.to_builtins(one), "where": str(one.where)})
+        return
+    rows = [
+        (one.effect, one.subject, one.tenant, one.action, one.resource, f"{Path(one.where.file).name}:{one.where.line}")
+        for one in grants
+    ]
+    out = show.console()
+    out.print(show.table(("", "who", "tenant", "action", "resource", "line"), rows) if rows else "nobody, nothing")
 
 
 def decided(decision: Decision) -> dict[str, object]:

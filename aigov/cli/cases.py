@@ -14,40 +14,39 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import inspect as kinds
 
+from aigov.access import cases as access_cases
+from aigov.access.cases import run_cases
+from aigov.cli import opening
 from aigov.cli.exits import cannot
 from aigov.errors import Location, PolicyError, Problem
 from aigov.governor import Governor
 from aigov.policy import nodes
 from aigov.policy.decode import Decoder
 from aigov.text.spans import resolve
-from aigov.types import Decision, Principal
+from aigov.types import Decision
 
 FOLDER = "cases"
 MAX_BYTES = 1_000_000
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who asks in a case."""
-
-    id: str
-    roles: tuple[str, ...] = ()
-    tenant: str = ""
+NOBODY = "nobody"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One case. `content`: a text, or the arguments by name. What is set among the rest has to come out.
 
-    `reasons`: the codes at the verdict, in any order. `hides`: the entity types that are replaced, each once.
-    Without `principal` nobody is acting.
+    `reasons`, or one `reason`: the codes at the verdict, in any order. `rule`: the rule of access that
+    decides, as it stands in its file. `hides`: the entity types that are replaced, each once. Without
+    `principal` nobody is acting.
     """
 
     name: str
     action: str
     resource: str
     verdict: Literal["allow", "transform", "review", "deny"]
-    principal: Who | None = None
+    principal: access_cases.Who | None = None
     content: dict[str, str | float | int | bool] | str = ""
+    reason: str = ""
     reasons: tuple[str, ...] | None = None
+    rule: str = ""
     hides: tuple[str, ...] | None = None
 
 
@@ -65,14 +64,32 @@ class Result(NamedTuple):
     wrong: str
 
 
-def run(gov: Governor, policies: Path) -> Iterator[Result]:
+class Report(NamedTuple):
+    """Every case's result; of `rules` of access, those that decided none of them, and where they stand."""
+
+    results: tuple[Result, ...]
+    rules: int
+    untouched: tuple[tuple[str, Location], ...]
+
+
+def run(gov: Governor, policies: Path) -> Report:
     """Every case below `policies/cases`, in file order. Raises Stop where there is none, PolicyError."""
     files = sorted(path for path in (policies / FOLDER).rglob("*.y*ml") if path.suffix in {".yaml", ".yml"})
     if not files:
         raise cannot(f"no case files in `{policies / FOLDER}`")
-    for path in files:
-        for case in read(path).cases:
-            yield Result(str(path.relative_to(policies)), case, _difference(case, _decision(gov, case)))
+    found = [(str(path.relative_to(policies)), case) for path in files for case in read(path).cases]
+    permits = run_cases(opening.access(policies), [_asked(case) for _, case in found])
+    results = [
+        Result(file, case, _difference(case, _decision(gov, case), permitted.rule))
+        for (file, case), permitted in zip(found, permits.results, strict=True)
+    ]
+    return Report(tuple(results), permits.rules, permits.untouched)
+
+
+def _asked(case: Case) -> access_cases.Case:
+    """What a case asks of access alone. Nobody has no name, and no rule is about them."""
+    who = case.principal or access_cases.Who(id=NOBODY)
+    return access_cases.Case(name=case.name, principal=who, action=case.action, resource=case.resource, verdict="allow")
 
 
 def read(path: Path) -> CaseFile:
@@ -99,24 +116,26 @@ def _text(path: Path) -> str:
 
 
 def _decision(gov: Governor, case: Case) -> Decision:
-    who = case.principal
-    principal = Principal(id=who.id, roles=who.roles, tenant=who.tenant) if who else None
+    principal = case.principal.principal() if case.principal else None
     return gov.evaluate(action=case.action, resource=case.resource, principal=principal, content=case.content)
 
 
-def _difference(case: Case, decision: Decision) -> str:
+def _difference(case: Case, decision: Decision, rule: str) -> str:
     """What came out otherwise than the case says."""
-    return "; ".join(_differences(case, decision))
+    return "; ".join(_differences(case, decision, rule))
 
 
-def _differences(case: Case, decision: Decision) -> Iterator[str]:
+def _differences(case: Case, decision: Decision, rule: str) -> Iterator[str]:
     verdict = decision.verdict.name.lower()
     codes = {reason.code for reason in decision.reasons}
     hidden = {edit.type for edit in resolve(decision.edits)}
+    wanted = (case.reason,) if case.reason else case.reasons
     if verdict != case.verdict:
         yield f"{verdict} ({_listed(codes)}), not {case.verdict}"
-    if case.reasons is not None and codes != set(case.reasons):
-        yield f"because of {_listed(codes)}, not {_listed(case.reasons)}"
+    if wanted is not None and codes != set(wanted):
+        yield f"because of {_listed(codes)}, not {_listed(wanted)}"
+    if case.rule and case.rule.replace(" ", "") != rule.replace(" ", ""):
+        yield f"decided by {rule or 'no rule'}, not by {case.rule}"
     if case.hides is not None and hidden != set(case.hides):
         yield f"hides {_listed(hidden)}, not {_listed(case.hides)}"
 

@@ -29,4 +29,4 @@ def init(
     out = show.console()
     out.print(show.table(("file", "", "why"), steps))
     added = sum(step.done == "added" for step in steps)
-    out.print(f"{added} of {len(steps)} added in {folder}. Next: edit policies/, then `aigov policy check`.")
+    out.print(f"{added} of {len(steps)} files added in `{folder}`. Next: edit policies/, then `aigov policy check`.")

@@ -44,7 +44,7 @@ def inspect(
     """
     unread = 0
     with (
-        opening.governor(policies) as gov,
+        opening.keyless(policies) as gov,
         lines.opened(source) as text,
         show.meter("inspecting", text.size, busy=as_json and sys.stdout.isatty()) as meter,
     ):

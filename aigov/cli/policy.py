@@ -83,30 +83,41 @@ def _checked(loaded: Loaded | None, problems: tuple[Problem, ...]) -> dict[str, 
 
 @app.command("test")
 def run_cases(policies: options.Policies = options.POLICIES, as_json: options.AsJson = False) -> None:
-    """Run the cases in the policy's `cases` folder: the decisions that have to come out.
+    """Run the cases in the policy's `cases` folder: the decisions that have to come out. Needs no keys.
 
     Exits 1 where one came out otherwise.
     """
-    with opening.governor(policies) as gov:
-        results = list(cases.run(gov, policies))
-    failed = [result for result in results if result.wrong]
+    with opening.keyless(policies) as gov:
+        report = cases.run(gov, policies)
+    failed = [result for result in report.results if result.wrong]
     if as_json:
-        for result in results:
-            show.json_line(
-                {"file": result.file, "name": result.case.name, "ok": not result.wrong, "wrong": result.wrong}
-            )
+        _report_as_json(report)
     else:
-        _print_results(results)
-        show.console().print(f"{show.counted(len(results), 'case')}, {len(failed)} failed")
+        _print_report(report)
+        show.console().print(f"{show.counted(len(report.results), 'case')}, {len(failed)} failed")
     if failed:
         raise typer.Exit(Exit.NO)
 
 
-def _print_results(results: list[cases.Result]) -> None:
-    """A table a file."""
-    for file in dict.fromkeys(result.file for result in results):
-        rows = [("fail" if one.wrong else "ok", one.case.name, one.wrong) for one in results if one.file == file]
-        show.console().print(show.table(("", "case", "came out"), rows, title=file))
+def _report_as_json(report: cases.Report) -> None:
+    """A line a case, and a last one on the rules of access that no case touches."""
+    for one in report.results:
+        told = {"file": one.file, "name": one.case.name, "ok": not one.wrong, "wrong": one.wrong}
+        show.json_line({"kind": "case", **told})
+    untouched = [{"rule": rule, "where": str(where)} for rule, where in report.untouched]
+    show.json_line({"kind": "coverage", "rules": report.rules, "untouched": untouched})
+
+
+def _print_report(report: cases.Report) -> None:
+    """A table a file, then the rules of access that no case touches."""
+    out = show.console()
+    for file in dict.fromkeys(result.file for result in report.results):
+        rows = [("fail" if one.wrong else "ok", one.case.name, one.wrong) for one in report.results if one.file == file]
+        out.print(show.table(("", "case", "came out"), rows, title=file))
+    if report.untouched:
+        rules = [(where.line, rule) for rule, where in report.untouched]
+        title = f"no case is decided by {len(rules)} of {report.rules} rules of access"
+        out.print(show.table(("line", "rule"), rules, title=title, right=("line",)))
 
 
 @app.command()
@@ -158,7 +169,7 @@ def decide(
     """
     content = _content(source, arguments)
     principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant) if who else None
-    with opening.governor(policies) as gov:
+    with opening.keyless(policies) as gov:
         decision = gov.evaluate(action=action, resource=resource, principal=principal, content=content)
     replaced: dict[str, int] = {}
     for edit in resolve(decision.edits):

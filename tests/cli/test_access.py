@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -38,3 +39,52 @@ def test_no_exits_1(aigov, here, who: tuple[str, ...]) -> None:
 
 def test_somebody_has_to_be_named(aigov, here) -> None:
     assert aigov(*CHAT).code == Exit.USAGE
+
+
+def lines(ran) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def test_the_way_to_the_role_is_explained(aigov, here) -> None:
+    who = ("--as", "rosa", "--role", "support-lead", "--tenant", "retail")
+    ran = aigov("access", "explain", "chat", "model:gpt-4o-mini", *who, "--json")
+    (told,) = lines(ran)
+    assert ran.code == Exit.OK
+    assert list(told) == ["allowed", "code", "engine", "asked"]
+    (role,) = [one for one in told["asked"] if one["rule"]]
+    assert role["path"] == ["rosa", "support-lead", "support-agent"]
+    assert "policy.csv:" in role["where"]
+
+
+def test_a_refusal_names_what_came_nearest(aigov, here) -> None:
+    who = ("--as", "dana", "--role", "support-agent", "--tenant", "retail")
+    ran = aigov("access", "explain", "chat", "model:gpt-5", *who)
+    assert ran.code == Exit.NO
+    assert "nearest" in ran.out
+    assert "model:gpt-4o-mini" in ran.out
+
+
+def test_who_may_and_what_may_are_two_sides_of_one_policy(aigov, here) -> None:
+    who = lines(aigov("access", "who", "chat", "model:gpt-4o-mini", "--json"))
+    assert {one["subject"] for one in who} == {"support-agent", "support-lead"}
+    what = lines(aigov("access", "what", "support-lead", "--tenant", "retail", "--json"))
+    assert ("chat", "model:gpt-4o-mini") in {(one["action"], one["resource"]) for one in what}
+    assert all(list(one) == ["subject", "tenant", "resource", "action", "effect", "rule", "where"] for one in what)
+    assert "support-lead" in aigov("access", "who", "chat", "model:gpt-4o-mini").out
+
+
+def test_a_difference_between_two_policies_is_listed_and_exits_1(aigov, here) -> None:
+    new = here / "new"
+    shutil.copytree(here / "policies", new)
+    assert aigov("access", "diff", "policies", "new").code == Exit.OK
+    policy = new / "access" / "policy.csv"
+    policy.write_text(policy.read_text() + "\np, contractor, retail, model:gpt-4o-mini, chat\n")
+    ran = aigov("access", "diff", "policies", "new", "--json")
+    assert ran.code == Exit.NO
+    assert [(one["subject"], one["before"], one["after"]) for one in lines(ran)] == [("contractor", False, True)]
+
+
+def test_no_key_is_needed_to_ask(aigov, here) -> None:
+    (here / "keys" / "root.key").unlink()
+    who = ("--as", "dana", "--role", "support-agent", "--tenant", "retail")
+    assert aigov(*CHAT, *who).code == Exit.OK

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from aigov.cli.exits import Exit
+from aigov.cli.starter import starter_folder
 
 DANA = ("--as", "dana", "--role", "support-agent", "--tenant", "retail")
 REFUND = ("policy", "decide", "tool:refund", "tool:refund")
@@ -62,22 +63,61 @@ def test_a_mistake_has_its_place_and_the_right_key(aigov, here, layer) -> None:
 def test_every_case_of_the_starter_passes(aigov, here) -> None:
     ran = aigov("policy", "test", "--json")
     told = [json.loads(line) for line in ran.out.splitlines()]
-    assert [one for one in told if not one["ok"]] == []
+    assert [one for one in told if one["kind"] == "case" and not one["ok"]] == []
     assert ran.code == Exit.OK
-    assert len(told) >= 12
+    assert len(told) >= 20
+    assert [list(one) for one in (told[0], told[-1])] == [
+        ["kind", "file", "name", "ok", "wrong"],
+        ["kind", "rules", "untouched"],
+    ]
+
+
+def test_every_rule_of_the_starter_decides_a_case(aigov, here) -> None:
+    told = json.loads(aigov("policy", "test", "--json").out.splitlines()[-1])
+    assert told["untouched"] == []
+    assert told["rules"] >= 7
+
+
+def test_a_rule_that_no_case_touches_is_named_with_its_line(aigov, here) -> None:
+    policy = here / "policies" / "access" / "policy.csv"
+    policy.write_text(policy.read_text() + "\np, auditor, retail, log:*, read\ng, olga, auditor, retail\n")
+    line = policy.read_text().splitlines().index("p, auditor, retail, log:*, read") + 1
+    told = json.loads(aigov("policy", "test", "--json").out.splitlines()[-1])
+    assert [one["where"].split(":")[-2] for one in told["untouched"]] == [str(line)]
+    assert "p, auditor, retail, log:*, read" in aigov("policy", "test").out
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in (starter_folder() / "examples").iterdir()))
+def test_every_example_policy_passes_its_own_cases(aigov, example: str) -> None:
+    assert aigov("policy", "test", "--policies", starter_folder() / "examples" / example).code == Exit.OK
+
+
+def test_cases_need_no_keys(aigov, here) -> None:
+    (here / "keys" / "root.key").unlink()
+    assert aigov("policy", "test").code == Exit.OK
 
 
 def test_a_case_that_comes_out_otherwise_fails(aigov, here, layer) -> None:
     layer.change("> 100.0", "> 1000.0")
     ran = aigov("policy", "test", "--json")
-    wrong = {one["name"]: one["wrong"] for one in map(json.loads, ran.out.splitlines()) if not one["ok"]}
+    wrong = {
+        one["name"]: one["wrong"]
+        for one in map(json.loads, ran.out.splitlines())
+        if one["kind"] == "case" and not one["ok"]
+    }
     assert ran.code == Exit.NO
     assert "not review" in wrong["a refund above the limit waits for a person"]
 
 
 @pytest.mark.parametrize(
     ("entry", "value"),
-    [("verdict", "allow"), ("reasons", "[access.allowed]"), ("hides", "[IBAN_CODE]")],
+    [
+        ("verdict", "allow"),
+        ("reasons", "[access.allowed]"),
+        ("reason", "access.allowed"),
+        ("hides", "[IBAN_CODE]"),
+        ("rule", "'p, support-agent, retail, model:gpt-4o, chat'"),
+    ],
 )
 def test_verdict_reasons_and_hidden_types_are_each_held_against_the_decision(
     aigov, here, entry: str, value: str
