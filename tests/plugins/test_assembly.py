@@ -315,7 +315,7 @@ def test_guards_show_names_and_nothing_else(kit: Any) -> None:
 def test_a_set_that_is_dropped_lets_its_threads_go(kit: Any, threads: Any) -> None:
     guards = assemble({}, {"dropped": kit.plugin(aigov_permit=permit)}, lambda name, factory: factory.started)
     guards.permit[0](*kit.question)
-    assert threads("aigov-dropped") == 1
+    assert threads("aigov-dropped") >= 1
     del guards
     wait_until(lambda: threads("aigov-dropped") == 0)
 

@@ -68,7 +68,7 @@ def fresh_modules() -> Iterator[None]:
 def site(wheel_installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_modules: None) -> Path:
     """A copy of the installation, first on the path."""
     site = Path(shutil.copytree(wheel_installed, tmp_path / "site"))
-    monkeypatch.setattr(sys, "path", [str(site), *(place for place in sys.path if "acme-" not in place)])
+    monkeypatch.syspath_prepend(str(site))
     importlib.invalidate_caches()
     return site
 
@@ -309,7 +309,7 @@ def test_one_wheel_has_one_digest_however_it_was_installed(
         if "INSTALLER" not in line and "direct_url" not in line
     ]
     record_of(other).write_text("\n".join(lines))
-    monkeypatch.setattr(sys, "path", [str(other), *sys.path[1:]])
+    monkeypatch.syspath_prepend(str(other))
     importlib.invalidate_caches()
     assert discover(locked).problems == ()
 
@@ -364,8 +364,8 @@ class TestEditable:
         folder = Path(shutil.copytree(source, tmp_path / "editable"))
         install(folder, "--prefix", str(tmp_path / "prefix"), "-e")
         (record,) = (tmp_path / "prefix").rglob("RECORD")
-        paths = [str(record.parents[1]), str(folder / "src")]
-        monkeypatch.setattr(sys, "path", [*paths, *(place for place in sys.path if "acme-" not in place)])
+        for path in (folder / "src", record.parents[1]):
+            monkeypatch.syspath_prepend(str(path))
         importlib.invalidate_caches()
         return folder
 

@@ -5,9 +5,9 @@ Settings, under `plugins:` in the policy:
     plugins: {acme-counts: {file: ../acme-counts.json}}
 
 The file is JSON, `{"format": "acme-counts/1", "counts": {...}}`: how many records of each kind, and under
-`verdict.deny` and so on how many calls came to which verdict. It is replaced as a whole after every record, so
-that a reader never sees half of it. A path is taken from the policy folder, and must lie outside of it. `{pid}`
-in it becomes the process id: several processes that share a policy need a file each.
+`verdict.deny` and so on how many carry which verdict (a call has an intent and an outcome). It is replaced as a
+whole after every record, so that a reader never sees half of it. A path is taken from the policy folder, and must
+lie outside of it. `{pid}` in it becomes the process id: several processes that share a policy need a file each.
 """
 
 from __future__ import annotations

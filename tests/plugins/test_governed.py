@@ -1,0 +1,82 @@
+"""The three examples, installed and locked, in force in a governor of the starter policy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ("acme-codenames", "acme-counts", "acme-hours")
+PIP = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index")
+SCRIPT = """
+import json, sys, time
+from pathlib import Path
+site, root, folder = sys.argv[1:]
+sys.path[:0] = [site, root]
+from aigov import Denied, Governor, Principal
+from aigov.plugins import discover, write_lock
+
+folder = Path(folder)
+write_lock(folder / "policies" / "plugins.lock", discover(folder / "policies" / "plugins.lock"))
+layer = folder / "policies" / "organisation.yaml"
+starter = layer.read_text()
+dana = Principal(id="dana", roles=("support-agent",), tenant="retail")
+today = time.gmtime().tm_wday
+
+def in_force(days):
+    layer.write_text(starter + f'''
+plugins:
+  acme-codenames: {{names: [Blue Heron]}}
+  acme-hours: {{open: "00:00", close: "23:59", days: {days}}}
+''')
+
+def call(gov):
+    sent = []
+    def provider(text):
+        sent.append(text)
+        return text
+    try:
+        answer = gov.call(provider, "about Blue Heron", action="chat", resource="model:gpt-4o-mini", principal=dana)
+    except Denied as denied:
+        answer = str(denied.decision.reasons[0].code)
+    return [*sent, answer]
+
+days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+in_force([days[(today + 3) % 7]])
+with Governor.from_policies(folder / "policies", audit=folder / "audit") as gov:
+    closed = call(gov)
+    in_force(list(days))
+    gov.reload()
+    opened = call(gov)
+print(json.dumps([closed, opened]))
+"""
+
+
+def test_the_examples_govern_calls(tmp_path: Path) -> None:
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    sources = [str(shutil.copytree(ROOT / "plugins" / name, tmp_path / name)) for name in EXAMPLES]
+    site, folder = str(tmp_path / "site"), str(tmp_path / "office")
+    for command in (
+        [*PIP, "--target", site, *sources],
+        [sys.executable, "-m", "aigov.cli", "init", folder],
+    ):
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=100, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, site, str(ROOT), folder],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    closed, (sent, answer) = json.loads(done.stdout)
+    assert closed == ["acme_hours.closed"]
+    assert "Heron" not in sent
+    assert "PROJECT_CODENAME" in sent
+    assert answer == "about Blue Heron"
+    counts = json.loads((tmp_path / "office" / "acme-counts.json").read_text())["counts"]
+    assert (counts["call.denied"], counts["call.intent"], counts["call.outcome"]) == (1, 1, 1)
