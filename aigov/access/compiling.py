@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from aigov.access import matcher, plan
 from aigov.access.compiled import Compiled, Entries, Shape
 from aigov.access.engine import DEFAULT_SECTIONS
-from aigov.access.index import Entry, Index
+from aigov.access.index import LEAF, Entry, Index
 from aigov.access.load import EFFECTS, SUBJECT_PRIORITY, Policy
 from aigov.access.model import Definition, Model
 from aigov.access.roles import Graph
@@ -21,8 +21,11 @@ from aigov.access.settings import ATTRIBUTE
 from aigov.access.terms import Scope, Terms, Unsupported
 
 
-def compiled(policy: Policy, sections: Sequence[str] = DEFAULT_SECTIONS) -> Compiled:
-    """The policy, compiled. Raises Unsupported with the reason where Casbin itself has to decide."""
+def compiled(policy: Policy, sections: Sequence[str] = DEFAULT_SECTIONS, leaf: int = LEAF) -> Compiled:
+    """The policy, compiled. Raises Unsupported with the reason where Casbin itself has to decide.
+
+    `leaf`: up to how many rules are tried one after another before the index has a further level.
+    """
     shape = _shape(policy, sections)
     rules = [rule for rule in policy.rules if rule.ptype == shape.ptype]
     if not rules:
@@ -35,7 +38,7 @@ def compiled(policy: Policy, sections: Sequence[str] = DEFAULT_SECTIONS) -> Comp
     for entry in entries:
         by_fields.setdefault(entry.fields, []).append(entry)
     held: Entries = {fields: tuple(group) for fields, group in by_fields.items()}
-    indices = [Index.of(branch, entries) for branch in branches]
+    indices = [Index.of(branch, entries, leaf) for branch in branches]
     return Compiled(shape, indices, held, graphs(policy.model, policy.rules), len(rules))
 
 

@@ -36,23 +36,26 @@ Node = tuple[Entry, ...] | dict[Key, Any]
 class Index(msgspec.Struct, frozen=True):
     """The rules of one branch: by the values that are tied, then by each look-up in turn.
 
-    `lengths`: for each look-up, the lengths of the beginnings that its keys have.
+    `lengths`: for each look-up, the lengths of the beginnings that its keys have. `leaf`: how many entries
+    are gone through rather than looked up.
     """
 
     branch: Branch
     lookups: tuple[Lookup, ...]
     lengths: tuple[Lengths, ...]
     buckets: Mapping[tuple[str, ...], Node]
+    leaf: int
 
     @classmethod
-    def of(cls, branch: Branch, entries: Sequence[Entry]) -> Index:
+    def of(cls, branch: Branch, entries: Sequence[Entry], leaf: int = LEAF) -> Index:
         """The index of the entries that the branch can match, which stand in their order."""
         held = [entry for entry in entries if _can_match(branch, entry)]
         lookups, spans = _best(branch.lookups, held)
         grouped: dict[tuple[str, ...], list[Entry]] = {}
         for entry in held:
             grouped.setdefault(_exact(branch, entry), []).append(entry)
-        return cls(branch, lookups, spans, {key: _node(group, lookups, 0) for key, group in grouped.items()})
+        buckets = {key: _node(group, lookups, 0, leaf) for key, group in grouped.items()}
+        return cls(branch, lookups, spans, buckets, leaf)
 
     def candidates(self, request: tuple[Any, ...], graphs: Graphs) -> Iterable[Entry]:
         """The rules that can match, in no order; some may not, and one may come twice."""
@@ -72,8 +75,8 @@ class Index(msgspec.Struct, frozen=True):
         )
         key = _exact(self.branch, entry)
         buckets = dict(self.buckets)
-        buckets[key] = _with(buckets.get(key, ()), entry, self.lookups, 0)
-        return Index(self.branch, self.lookups, spans, buckets)
+        buckets[key] = _with(buckets.get(key, ()), entry, self.lookups, 0, self.leaf)
+        return Index(self.branch, self.lookups, spans, buckets, self.leaf)
 
     def without_entry(self, entry: Entry) -> Index:
         """The same with one entry less."""
@@ -84,7 +87,7 @@ class Index(msgspec.Struct, frozen=True):
         buckets[key] = _without(buckets[key], entry, self.lookups, 0)
         if not buckets[key]:
             del buckets[key]
-        return Index(self.branch, self.lookups, self.lengths, buckets)
+        return Index(self.branch, self.lookups, self.lengths, buckets, self.leaf)
 
     def _below(self, node: dict[Key, Any], request: tuple[Any, ...], graphs: Graphs) -> Iterator[Entry]:
         """What is found below a node, one look-up a level. A set's `&` goes through the shorter side."""
@@ -122,25 +125,25 @@ def _best(lookups: Sequence[Lookup], entries: Sequence[Entry]) -> tuple[tuple[Lo
     return tuple(each[1] for each in counted), tuple(each[2] for each in counted)
 
 
-def _node(entries: Sequence[Entry], lookups: Sequence[Lookup], level: int) -> Node:
+def _node(entries: Sequence[Entry], lookups: Sequence[Lookup], level: int, leaf: int) -> Node:
     """Few entries as they are; many by the keys of the next look-up."""
-    if len(entries) <= LEAF or level == len(lookups):
+    if len(entries) <= leaf or level == len(lookups):
         return tuple(entries)
     lookup = lookups[level]
     grouped: dict[Key, list[Entry]] = {}
     for entry in entries:
         for key in lookup.keys(entry.fields[lookup.place]):
             grouped.setdefault(key, []).append(entry)
-    return {key: _node(group, lookups, level + 1) for key, group in grouped.items()}
+    return {key: _node(group, lookups, level + 1, leaf) for key, group in grouped.items()}
 
 
-def _with(node: Node, entry: Entry, lookups: Sequence[Lookup], level: int) -> Node:
+def _with(node: Node, entry: Entry, lookups: Sequence[Lookup], level: int, leaf: int) -> Node:
     if isinstance(node, tuple):
-        return _node((*node, entry), lookups, level)
+        return _node((*node, entry), lookups, level, leaf)
     lookup = lookups[level]
     changed = dict(node)
     for key in lookup.keys(entry.fields[lookup.place]):
-        changed[key] = _with(changed.get(key, ()), entry, lookups, level + 1)
+        changed[key] = _with(changed.get(key, ()), entry, lookups, level + 1, leaf)
     return changed
 
 

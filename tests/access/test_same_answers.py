@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ EFFECTS = (
     "priority(p.eft) || deny",
     "subjectPriority(p.eft) || deny",
 )
-NAMES = ("ann", "bob", "lead", "agent", "staff", "*")
+NAMES = ("ann", "bob", "cy", "lead", "agent", "staff", "*")
 TENANTS = ("t1", "t2")
 PLACES = ("/a", "/a/b", "/a/b/c", "/b", "kb:x", "*", "/", "/a/b?x=1", "é/ü", "//a", "")
 PATTERNS = (
@@ -45,6 +46,8 @@ class Case(msgspec.Struct):
     policy: str
     sources: tuple[str, ...]
     requests: list[tuple[Any, ...]]
+    leaf: int
+    suffix: str
 
 
 @st.composite
@@ -74,24 +77,37 @@ def cases(draw: st.DrawFn) -> Case:
     fields = [source.removeprefix("attributes.") for source in rtype]
     matcher = draw(matchers(tenants, resource_roles, extra))
     roles = "g = _, _, _" if tenants else "g = _, _"
+    suffix = draw(st.sampled_from(["", "", "2"])) if "ubject" not in effect and "priority" not in ptype else ""
+    first = "r = sub\n" if suffix else "", "p = sub, eft\n" if suffix else "", "m = r.sub == p.sub\n" if suffix else ""
+    matcher = re.sub(r"\b([rp])\.", rf"\g<1>{suffix}.", matcher)
     model = (
-        f"[request_definition]\nr = {', '.join(fields)}\n[policy_definition]\np = {', '.join(ptype)}\n"
+        f"[request_definition]\n{first[0]}r{suffix} = {', '.join(fields)}\n"
+        f"[policy_definition]\n{first[1]}p{suffix} = {', '.join(ptype)}\n"
         f"[role_definition]\n{roles}\n{'g2 = _, _' if resource_roles else ''}\n"
-        f"[policy_effect]\ne = {effect}\n[matchers]\nm = {matcher}\n"
+        f"[policy_effect]\ne = {effect}\n[matchers]\n{first[2]}m{suffix} = {matcher}\n"
     )
-    rows = draw(st.lists(st.tuples(*ptype.values()), min_size=1, max_size=draw(st.sampled_from([3, 30]))))
-    policy = [["p", *(f'"{field}"' if "'" not in field else field for field in row)] for row in rows]
+    rows = draw(st.lists(st.tuples(*ptype.values()), min_size=1, max_size=draw(st.sampled_from([3, 40]))))
+    key = "p" + suffix
+    policy = [[key, *(f'"{field}"' if "'" not in field else field for field in row)] for row in rows]
     policy += draw(edges("g", NAMES, tenants))
     policy += draw(edges("g2", PLACES[:5] + PATTERNS[:3], False)) if resource_roles else []
-    requests = draw(st.lists(st.tuples(*rtype.values()), min_size=1, max_size=12))
-    sources = tuple(rtype)
-    return Case(model, "\n".join(map(", ".join, policy)), sources, requests)
+    drawn = draw(st.lists(st.tuples(*rtype.values()), min_size=1, max_size=12))
+    # Half of what is asked takes its values from a rule, else most requests would match nothing.
+    held = [dict(zip(ptype, draw(st.sampled_from(rows)), strict=True)) if at % 2 else {} for at in range(len(drawn))]
+    requests = [
+        tuple(
+            row.get(name, value) if name in ("obj", "act", "dom") else value
+            for name, value in zip(rtype, one, strict=True)
+        )
+        for one, row in zip(drawn, held, strict=True)
+    ]
+    return Case(model, "\n".join(map(", ".join, policy)), tuple(rtype), requests, draw(st.sampled_from([0, 8])), suffix)
 
 
 @st.composite
 def edges(draw: st.DrawFn, key: str, names: Sequence[str], tenants: bool) -> list[list[str]]:
     """Role lines without a cycle: a name's role stands behind it in the list."""
-    found = draw(st.lists(st.tuples(st.integers(0, len(names) - 2), st.integers(1, len(names) - 1)), max_size=8))
+    found = draw(st.lists(st.tuples(st.integers(0, len(names) - 2), st.integers(1, len(names) - 1)), max_size=14))
     pairs = [[key, names[low], names[high]] for low, high in found if low < high]
     return [[*pair, draw(st.sampled_from(TENANTS))] for pair in pairs] if tenants else pairs
 
@@ -138,13 +154,14 @@ def asked(engine: Any, request: tuple[Any, ...]) -> Outcome | None:
 
 def compare(case: Case) -> None:
     policy = read(case)
+    sections = ("r" + case.suffix, "p" + case.suffix, "e", "m" + case.suffix)
     try:
-        quick = compiled(policy)
+        quick = compiled(policy, sections, case.leaf)
     except Unsupported as error:
         event(f"not compiled: {error}")
         return
     event("compiled")
-    slow = Pycasbin(policy.model, policy.rules)
+    slow = Pycasbin(policy.model, policy.rules, sections)
     for request in [*case.requests, *case.requests]:
         note(f"{case.model}\n{case.policy}\n{request}")
         wanted, given_ = asked(slow, request), asked(quick, request)
