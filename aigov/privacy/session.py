@@ -2,9 +2,10 @@
 
 Invariants:
 * The same characters of the same type get the same token; no two values share one.
-* A token never equals anything that stands in a text of the session: what has a token's form is reserved
-  before tokens are made, and a literal copy of a live token is itself tokenised.
-* Only tokens that this session made are restored, in one pass: a restored value is not looked at again.
+* A token never equals anything that stands in a text of the session: every code that could be read out of
+  a text is reserved before tokens are made, and a literal copy of a live token is itself tokenised.
+* Only tokens that this session made are restored, however they were rewritten, where there is no doubt which
+  one was meant; in one pass: a restored value is not looked at again.
 * Values live in this object alone: no repr, pickle, copy or error shows them, and they are bounded.
 """
 
@@ -17,7 +18,9 @@ from collections.abc import Sequence
 
 from aigov.crypto import keyed_digest
 from aigov.errors import AigovError
-from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, look_alikes, spell
+from aigov.privacy.places import places
+from aigov.privacy.readings import Reading, readings
+from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, spell
 from aigov.types import Edit
 
 MAX_VALUES = 10_000
@@ -43,7 +46,19 @@ class Session:
     together, and look-alikes reserved. `ref` is a keyed pseudonym of the id, for records.
     """
 
-    __slots__ = ("_bounds", "_chars", "_codes", "_key", "_lock", "_reserved", "_salt", "_values", "id", "ref")
+    __slots__ = (
+        "_bounds",
+        "_chars",
+        "_codes",
+        "_entities",
+        "_key",
+        "_lock",
+        "_reserved",
+        "_salt",
+        "_values",
+        "id",
+        "ref",
+    )
 
     def __init__(
         self,
@@ -62,6 +77,7 @@ class Session:
         self._lock = threading.Lock()
         self._codes: dict[tuple[str, str], str] = {}
         self._values: dict[str, tuple[str, str]] = {}
+        self._entities: dict[str, str] = {}
         self._reserved: set[str] = set()
         self._chars = 0
 
@@ -83,14 +99,16 @@ class Session:
         spans returned are literal copies of live tokens: tokenise them as type `TOKEN`, or they would be
         restored to the value. Raises SessionFull.
         """
-        found = list(look_alikes(text))
-        if not found:
+        standing = places(text)
+        if not standing:
             return []
         with self._lock:
-            self._reserved.update(place.code for place in found if place.code not in self._values)
+            self._reserved.update(place.code for place in standing if place.code not in self._values)
             if len(self._reserved) > self._bounds[2]:
                 raise SessionFull
-            return [(place.start, place.end) for place in found if self._live(place.entity, place.code) is not None]
+            live = [(place.start, place.end) for place in standing if place.code in self._values]
+            read = [(one.start, one.end) for one in self._readings(text)] if live else []
+        return _joined([*read, *live])
 
     def literals(self, texts: Sequence[str]) -> tuple[Edit, ...]:
         """Reserve all texts of a call, and the edits that tokenise live tokens standing in them."""
@@ -101,13 +119,9 @@ class Session:
         )
 
     def restore_spans(self, text: str) -> list[tuple[int, int, str]]:
-        """Where this session's tokens stand in `text`, in any case, and the values they stand for, in order."""
-        found = list(look_alikes(text))
-        if not found:
-            return []
+        """Where this session's tokens stand in `text`, however rewritten, and the values they stand for, in order."""
         with self._lock:
-            values = [(place, self._live(place.entity, place.code)) for place in found]
-        return [(place.start, place.end, value) for place, value in values if value is not None]
+            return [(one.start, one.end, self._values[one.code][1]) for one in self._readings(text)]
 
     def tokens_in(self, text: str) -> list[tuple[int, int]]:
         """Where this session's tokens stand in `text`, in order."""
@@ -127,6 +141,7 @@ class Session:
             self._reserved.update(self._values)
             self._codes.clear()
             self._values.clear()
+            self._entities.clear()
             self._chars = 0
 
     def _add(self, entity: str, value: str) -> str:
@@ -139,14 +154,14 @@ class Session:
             if new not in self._values and new not in self._reserved:
                 self._codes[entity, value] = new
                 self._values[new] = (entity, value)
+                self._entities[new] = entity
                 self._chars += len(value)
                 return new
         raise SessionFull
 
-    def _live(self, entity: str, code: str) -> str | None:
-        """The value behind a code, if it was given out under this type."""
-        known = self._values.get(code)
-        return known[1] if known is not None and known[0] == entity else None
+    def _readings(self, text: str) -> list[Reading]:
+        """This session's tokens in `text`; the lock is held."""
+        return readings(text, self._entities)
 
     @property
     def size(self) -> int:
@@ -158,3 +173,14 @@ class Session:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a session holds personal values and is not to be copied or pickled")
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap as one."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if out and start < out[-1][1]:
+            out[-1] = out[-1][0], max(end, out[-1][1])
+        else:
+            out.append((start, end))
+    return out
