@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
 from aigov.audit import reader
-from aigov.audit.canonical import NotARecord
 from aigov.audit.verify import Report
 from aigov.audit.verify import verify as verify_log
-from aigov.cli import options, show
-from aigov.cli.exits import Exit, cannot
+from aigov.cli import finding, options, show, telling
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
 
@@ -70,51 +66,14 @@ def tail(
     as_json: options.AsJson = False,
 ) -> None:
     """The last records, oldest first."""
-    with _reading(folder):
+    with telling.reading(folder):
         records = reader.tail(folder, count)
-        _print_records(records, as_json)
+        telling.lines(records, as_json)
         if follow:
             since = records[-1]["seq"] + 1 if records else 0
             for record in reader.follow(folder, since=since):
-                _print_records([record], as_json)
+                telling.lines([record], as_json)
                 sys.stdout.flush()
-
-
-@app.command("show")
-def show_records(
-    wanted: Annotated[str, typer.Argument(metavar="ID", help="The id of a record, a call or a ticket.")],
-    folder: options.Audit = options.AUDIT,
-    as_json: options.AsJson = False,
-) -> None:
-    """Every record of one call, ticket or id. Exits 1 where there is none."""
-    with _reading(folder):
-        found = reader.find(folder, wanted)
-    if as_json:
-        _print_records(found, as_json)
-    else:
-        out = show.console()
-        for record in found:
-            rows = [(key, _value(value)) for key, value in record.items() if value not in (None, "", [], {})]
-            out.print(record["kind"], style="bold")
-            out.print(show.pairs(rows))
-        if not found:
-            out.print("no such record")
-    raise typer.Exit(Exit.OK if found else Exit.NO)
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """What goes wrong while a log is read, as one line."""
-    try:
-        yield
-        return
-    except NotARecord as error:
-        why = str(error)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        why = f"cannot read the record in `{folder}`: {error.strerror or 'unknown fault'}"
-    raise cannot(why)
 
 
 def _print_report(report: Report) -> None:
@@ -137,26 +96,4 @@ def _print_report(report: Report) -> None:
         out.print(f"and {report.more} more")
 
 
-def _print_records(records: list[Mapping[str, Any]], as_json: bool) -> None:
-    if as_json:
-        for record in records:
-            show.json_line(record)
-        return
-    if records:
-        rows = [(one["seq"], str(one["ts"])[:19], one["kind"], _gist(one)) for one in records]
-        show.console().print(show.table(("seq", "when (UTC)", "kind", "what"), rows, right=("seq",)))
-
-
-def _gist(record: Mapping[str, Any]) -> str:
-    """What a record says, in a line."""
-    said = [str(record[key]) for key in ("action", "resource", "verdict", "outcome") if record.get(key)]
-    said += [str(reason["code"]) for reason in record.get("reasons") or ()]
-    said += [f"{found['count']} {found['type']}" for found in record.get("findings") or ()]
-    for key in ("plugin", "error", "ticket"):
-        if record.get(key):
-            said.append(f"{key} {record[key]}")
-    return ", ".join(dict.fromkeys(said))
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+finding.add(app)

@@ -108,3 +108,69 @@ def test_a_damaged_record_is_one_clear_line(aigov, log) -> None:
     ran = aigov("audit", "tail")
     assert ran.code == Exit.CANNOT
     assert "aigov audit verify" in ran.err
+
+
+def test_search_finds_by_every_option_and_says_no_with_1(aigov, log) -> None:
+    assert told(aigov("audit", "search", "--action", "chat", "--json"))
+    for given in (
+        ("--kind", "call.*"),
+        ("--verdict", "deny"),
+        ("--outcome", "released"),
+        ("--reason", "identity.missing"),
+        ("--entity", "EMAIL_ADDRESS"),
+        ("--resource", "model:*"),
+        ("--role", "support-agent"),
+        ("--tenant", "retail"),
+        ("--since", "1h"),
+        ("--since", "2020-01-31", "--kind", "log.sealed"),
+    ):
+        ran = aigov("audit", "search", *given, "--json")
+        assert ran.code == Exit.OK, given
+        assert ran.out == aigov("audit", "search", *given, "--scan", "--json").out
+    assert aigov("audit", "search", "--tenant", "elsewhere").code == Exit.NO
+    assert aigov("audit", "search", "--until", "2020-01-31").code == Exit.NO
+
+
+def test_search_by_policy_takes_how_a_digest_begins(aigov, log) -> None:
+    policy = told(aigov("audit", "search", "--kind", "policy.activated", "--json"))[0]["policy"]
+    kinds = {record["kind"] for record in told(aigov("audit", "search", "--policy", policy[:8], "--json"))}
+    assert kinds >= {"policy.activated", "call.intent", "call.outcome"}
+
+
+def test_a_time_that_is_none_and_a_format_that_is_none_exit_4(aigov, log) -> None:
+    assert aigov("audit", "search", "--since", "yesterday").code == Exit.USAGE
+    assert aigov("audit", "export", "--format", "xml").code == Exit.USAGE
+
+
+def test_gaps_and_stats(aigov, log) -> None:
+    assert aigov("audit", "gaps").code == Exit.OK
+    stats = told(aigov("audit", "stats", "--json"))[0]
+    assert stats["counts"]["verdict"]["deny"] == 1
+    assert "records" in aigov("audit", "stats").out
+
+
+def test_gaps_exit_1_where_a_call_has_no_end(aigov, log) -> None:
+    text = segment(log).read_text()
+    lines = [line for line in text.splitlines(keepends=True) if '"kind":"call.outcome"' not in line]
+    segment(log).write_text("".join(lines))
+    ran = aigov("audit", "gaps", "--json")
+    assert ran.code == Exit.NO
+    assert {gap["what"] for gap in told(ran)} == {"number", "writer", "open"}
+
+
+def test_an_export_is_whole_or_not_there(aigov, log, tmp_path) -> None:
+    target = tmp_path / "out.ocsf"
+    assert aigov("audit", "export", "--format", "ocsf", "--kind", "call.*", "-o", target).code == Exit.OK
+    events = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [event["class_uid"] for event in events] == [6003] * 3
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert aigov("audit", "export", "--audit", tmp_path / "none", "-o", tmp_path / "other").code == Exit.CANNOT
+    assert not (tmp_path / "other").exists()
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == []
+
+
+def test_an_export_to_stdout_is_json_lines(aigov, log) -> None:
+    ran = aigov(
+        "audit", "export", "--call", told(aigov("audit", "search", "--outcome", "released", "--json"))[0]["call"]
+    )
+    assert [line["record"]["kind"] for line in told(ran)] == ["call.intent", "call.outcome"]

@@ -1,0 +1,253 @@
+"""`aigov audit search | show | gaps | stats | export`: finding records, and handing them on.
+
+Invariants:
+* Whatever is shown was read from the log; the index only says where to look, and `--scan` goes without it.
+* Nothing here writes to the log or needs a key.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, BinaryIO, cast
+
+import msgspec
+import typer
+
+from aigov.audit.export import FORMATS, Format, exported
+from aigov.audit.gaps import SILENCE_S, gaps
+from aigov.audit.search import Query, Stats, each, search, stats
+from aigov.audit.terms import instant
+from aigov.cli import options, show, telling
+from aigov.cli.exits import Exit, cannot, usage
+
+SPAN = re.compile(r"(\d{1,6})([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+Many = list[str] | None
+Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="From then on: 2026-01-31T12:00:00Z, or 24h, 7d.")]
+Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Before then, likewise.")]
+Ref = Annotated[Many, typer.Option("--actor", metavar="REF", help="A pseudonym, as records show it.")]
+Role = Annotated[Many, typer.Option("--role", metavar="ROLE", help="A role.")]
+Tenant = Annotated[Many, typer.Option("--tenant", metavar="TENANT", help="A tenant.")]
+Action = Annotated[Many, typer.Option("--action", metavar="ACTION", help="An action; `tool:*` for all that begin so.")]
+Resource = Annotated[Many, typer.Option("--resource", metavar="RESOURCE", help="A resource; `model:*` likewise.")]
+Verdict = Annotated[Many, typer.Option("--verdict", metavar="VERDICT", help="allow, transform, review or deny.")]
+Outcome = Annotated[Many, typer.Option("--outcome", metavar="OUTCOME", help="How a call ended, such as `withheld`.")]
+Reason = Annotated[Many, typer.Option("--reason", metavar="CODE", help="A reason code; `input.*` likewise.")]
+Entity = Annotated[Many, typer.Option("--entity", metavar="TYPE", help="A type of finding, such as US_SSN.")]
+Policy = Annotated[Many, typer.Option("--policy", metavar="DIGEST", help="A policy version, or how its digest begins.")]
+Plugin = Annotated[Many, typer.Option("--plugin", metavar="NAME", help="A plugin.")]
+Kind = Annotated[Many, typer.Option("--kind", metavar="KIND", help="A kind of record; `call.*` likewise.")]
+About = Annotated[str, typer.Option("--call", metavar="ID", help="Everything about a call, a ticket or an id.")]
+Ticket = Annotated[str, typer.Option("--ticket", metavar="TICKET", help="The same, for a ticket.")]
+IndexAt = Annotated[Path | None, typer.Option("--index", metavar="FILE", help="The index, if not beside the record.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Put the commands of this file under `app`."""
+    app.command("search")(find)
+    app.command("show")(show_records)
+    app.command("gaps")(show_gaps)
+    app.command("stats")(show_stats)
+    app.command("export")(export)
+
+
+def find(
+    folder: options.Audit = options.AUDIT,
+    since: Since = "",
+    until: Until = "",
+    actor: Ref = None,
+    role: Role = None,
+    tenant: Tenant = None,
+    action: Action = None,
+    resource: Resource = None,
+    verdict: Verdict = None,
+    outcome: Outcome = None,
+    reason: Reason = None,
+    entity: Entity = None,
+    policy: Policy = None,
+    plugin: Plugin = None,
+    kind: Kind = None,
+    call: About = "",
+    ticket: Ticket = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many, the newest.")] = 100,
+    scan: Annotated[bool, typer.Option("--scan", help="Read the whole record instead of asking the index.")] = False,
+    index: IndexAt = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find records. Every option that is given has to hold; one that is repeated means any of its values.
+
+    An outcome counts as its call's: `--tenant retail --outcome withheld` finds withheld answers of that
+    tenant. Exits 0 where something was found, 1 where nothing was.
+    """
+    query = _query(
+        since, until, call or ticket,
+        person=actor, role=role, tenant=tenant, action=action,
+        resource=resource, verdict=verdict, outcome=outcome, reason=reason, entity=entity, policy=_begin(policy),
+        plugin=plugin, kind=kind,
+    )  # fmt: skip
+    began = time.perf_counter()
+    with telling.reading(folder), show.meter("indexing", None) as meter:
+        found = search(folder, query, limit=limit, index=index, scan=scan, progress=meter.reach)
+    telling.lines(found.records, as_json)
+    if not as_json:
+        taken = (time.perf_counter() - began) * 1000
+        told = f"{show.counted(found.total, 'record')}, {len(found.records)} shown, {taken:.0f} ms"
+        show.console(stderr=True).print(told + ("" if found.indexed else ", without an index"))
+    if found.missed:
+        raise cannot(f"{show.counted(found.missed, 'record')} could not be read; run `aigov audit verify`")
+    raise typer.Exit(Exit.OK if found.total else Exit.NO)
+
+
+def show_records(
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="The id of a record, a call or a ticket.")],
+    folder: options.Audit = options.AUDIT,
+    index: IndexAt = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Every record of one call, ticket or id. Exits 1 where there is none."""
+    with telling.reading(folder), show.meter("indexing", None) as meter:
+        found = search(folder, Query(about=wanted), limit=10_000, index=index, progress=meter.reach).records
+    telling.whole(found, as_json)
+    if not found and not as_json:
+        show.console().print("no such record")
+    raise typer.Exit(Exit.OK if found else Exit.NO)
+
+
+def show_gaps(
+    folder: options.Audit = options.AUDIT,
+    silence: Annotated[int, typer.Option("--silence", min=1, help="Seconds without a record that count.")] = SILENCE_S,
+    as_json: options.AsJson = False,
+) -> None:
+    """What is missing: calls without an end, crashes, silence, a clock set back. Exits 0 for nothing, 1 for gaps."""
+    rows = []
+    with telling.reading(folder), show.meter("reading", None) as meter:
+        for gap in gaps(folder, silence_s=silence, progress=meter.reach):
+            if as_json:
+                show.json_line(msgspec.to_builtins(gap))
+            rows.append((gap.seq, gap.ts[:19], gap.what, gap.detail))
+    if not as_json:
+        made = show.table(("seq", "when (UTC)", "what", "detail"), rows, right=("seq",)) if rows else "no gaps"
+        show.console().print(made)
+    raise typer.Exit(Exit.NO if rows else Exit.OK)
+
+
+def show_stats(
+    folder: options.Audit = options.AUDIT,
+    since: Since = "",
+    until: Until = "",
+    index: IndexAt = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """The record in numbers: kinds, verdicts, reasons, what was found, who asked how often."""
+    query = _query(since, until, "") if since or until else None
+    with telling.reading(folder), show.meter("indexing", None) as meter:
+        told = stats(folder, query, index=index, progress=meter.reach)
+    if as_json:
+        show.json_line(msgspec.to_builtins(told))
+    else:
+        _print_stats(told)
+
+
+def export(
+    folder: options.Audit = options.AUDIT,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="`jsonl`, or `ocsf` (1.8.0).")] = "jsonl",
+    out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="A file; else stdout.")] = None,
+    since: Since = "",
+    until: Until = "",
+    actor: Ref = None,
+    tenant: Tenant = None,
+    action: Action = None,
+    resource: Resource = None,
+    verdict: Verdict = None,
+    reason: Reason = None,
+    entity: Entity = None,
+    policy: Policy = None,
+    kind: Kind = None,
+    call: About = "",
+    index: IndexAt = None,
+) -> None:
+    """Write records for another program, oldest first, a line each. Kept content never leaves this way.
+
+    A file (mode 0600) is there whole or not at all. Exits 0, also where nothing was found.
+    """
+    if form not in FORMATS:
+        raise usage(f"there is no format `{form}`; formats are {', '.join(FORMATS)}")
+    query = _query(
+        since, until, call, person=actor, tenant=tenant, action=action,
+        resource=resource, verdict=verdict, reason=reason, entity=entity, policy=_begin(policy), kind=kind,
+    )  # fmt: skip
+    count = 0
+    with telling.reading(folder), show.meter("exporting", None, busy=out is None) as meter, _target(out) as file:
+        for line in exported(each(folder, query, index=index), cast("Format", form)):
+            file.write(line + b"\n")
+            count += 1
+            meter.reach(count, None)
+    show.console(stderr=True).print(show.counted(count, "record"))
+
+
+def _query(since: str, until: str, about: str, **fields: Iterable[str] | None) -> Query:
+    where = tuple((field, tuple(values)) for field, values in fields.items() if values is not None)
+    return Query(where=where, about=about, since=_when(since, "--since"), until=_when(until, "--until"))
+
+
+def _when(text: str, option: str) -> int | None:
+    """A time as microseconds since 1970: a date, or how long ago."""
+    if not text:
+        return None
+    if span := SPAN.fullmatch(text):
+        ago = datetime.timedelta(seconds=int(span[1]) * SECONDS[span[2]])
+        return round((datetime.datetime.now(datetime.UTC) - ago).timestamp() * 1_000_000)
+    if when := instant(text):
+        return when
+    raise usage(f"`{option} {text}` is no time; write 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 24h, 7d")
+
+
+def _begin(digests: list[str] | None) -> list[str] | None:
+    """Digests by how they begin."""
+    return [text if text.endswith("*") else text + "*" for text in digests] if digests else None
+
+
+@contextmanager
+def _target(out: Path | None) -> Iterator[BinaryIO]:
+    """Where an export goes: stdout, or a new file that takes its name when it is whole."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, out)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _print_stats(told: Stats) -> None:
+    out = show.console()
+    rows = [
+        ("records", f"{told.records:,}"),
+        ("from", told.first_ts),
+        ("to", told.last_ts),
+        ("pseudonyms", f"{told.people:,}"),
+        ("on disk", f"{told.bytes / 2**20:,.1f} MiB in {show.counted(told.segments, 'segment')}"),
+    ]
+    out.print(show.pairs(rows))
+    for field, values in told.counts.items():
+        cells = [(value[:64], f"{count:,}") for value, count in values.items()]
+        if told.others.get(field):
+            cells.append((f"and {told.others[field]:,} more", ""))
+        out.print(show.table((field, "records"), cells, right=("records",)))
