@@ -120,15 +120,16 @@ def inspect(text: str, direction: Direction, everything: bool, snapshot: Snapsho
     return sorted(kept, key=lambda f: (f.start, f.end, f.kind, f.type))
 
 
-def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[str | Decision]:
-    """Steps 0, 3, 4 and 6 on one text, personal values alone."""
+def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[tuple[str, tuple[Finding, ...]] | Decision]:
+    """Steps 0, 3, 4 and 6 on one text, personal values alone: the redacted text, and what was found in it."""
     looked = yield from _look(text, "input", snapshot)
     if isinstance(looked, Decision):
         return looked
     admitted = [f for f in looked if f.kind == "pii" and snapshot.admit(f, text)]
     try:
         edits = (*snapshot.redactions(tuple(admitted)), *vault.literals([text]))
-        return splice(text, [_rendered(edit, text, vault, snapshot) for edit in resolve(edits)])
+        replaced = splice(text, [_rendered(edit, text, vault, snapshot) for edit in resolve(edits)])
+        return replaced, tuple(sorted(admitted, key=lambda finding: (finding.start, finding.end, finding.type)))
     except Exception:  # noqa: BLE001 - a guard that breaks redacts nothing, and lets nothing pass
         return refused("guard.fault", "privacy", snapshot.digest)
 
@@ -321,13 +322,17 @@ class _Path:
         texts = [part.text for part in answer.parts]
         replaced = self._replacements(self.answer.edits, texts, "output")
         for index, text in enumerate(texts):
-            restored = self.request.session.restore_spans(text)
+            restored = self.request.session.restore_spans(text, self._sees)
             self.restored += len(restored)
             replaced[index] = sorted([*replaced.get(index, []), *restored])
         done = tuple(splice(text, replaced[index]) for index, text in enumerate(texts))
         if isinstance(answer, Stream):
             return answer.rebuild(replaced), done
         return self._laid_out(lambda: answer.rebuild(done), "output."), done
+
+    def _sees(self, entity: str) -> bool:
+        """Whether whoever called may see values of a type: `privacy.reveal`. Their tokens stay otherwise."""
+        return self.snapshot.reveals(self._principal, entity, True)
 
     def _review_answer(self, result: Any, texts: Sequence[str]) -> Walk[None]:
         """Step 10's second half: an answer that a person must see first goes to them as it would be released."""

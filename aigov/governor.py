@@ -40,17 +40,31 @@ R = TypeVar("R")
 LOOK_EVERY_S = 1.0
 
 
+class BrokenObservers:
+    """Where a broken observer is told of: as `plugin.fault`, once there is a governor to record it."""
+
+    def __init__(self) -> None:
+        self.record: Callable[[records.PluginFault], object] | None = None
+
+    def __call__(self, name: str, code: str, count: int) -> None:
+        if self.record is not None:
+            self.record(records.PluginFault(plugin=name, hook="aigov_observe", error=code))
+
+
 class Governor:
     """Puts one policy in front of calls. Make one a process with `from_policies`; close it at the end.
 
     Safe to use from many threads and tasks at once.
     """
 
-    def __init__(self, folder: Path, keys: KeyRing, loaded: Loaded, stores: Stores) -> None:
+    def __init__(
+        self, folder: Path, keys: KeyRing, loaded: Loaded, stores: Stores, broken: BrokenObservers | None = None
+    ) -> None:
         self._folder = folder
         self._keys = keys
         self._loaded = loaded
         self._stores = stores
+        self._broken = broken
         self._sessions = Sessions()
         self._functions = resuming.Functions()
         self._principal: contextvars.ContextVar[Principal | None] = contextvars.ContextVar("principal", default=None)
@@ -73,12 +87,13 @@ class Governor:
         """
         folder = Path(policies)
         loaded_keys = KeyRing.load(Path(keys) if keys is not None else folder.parent / "keys")
-        loaded = load(folder, loaded_keys)
-        stores = Stores(
-            Path(audit), loaded.review_path, log_key=loaded_keys.derive("audit"), desk_key=loaded_keys.derive("review")
-        )
-        governor = cls(folder, loaded_keys, loaded, stores)
-        governor._record(loaded.activated())
+        broken = BrokenObservers()
+        loaded = load(folder, loaded_keys, broken)
+        stores = Stores.of(loaded_keys, Path(audit), loaded.review_path)
+        governor = cls(folder, loaded_keys, loaded, stores, broken)
+        broken.record = governor._record
+        for record in loaded.announced():
+            governor._record(record)
         return governor
 
     # -- calls -------------------------------------------------------------------------------------
@@ -175,12 +190,21 @@ class Governor:
         An entity that the policy denies or sends to review is replaced by its type.
         """
         vault, session = self._vault()
-        return Redacted(text=self._ended(flow.redact(text, vault, self._current())), session=session)
+        replaced, findings = self._ended(flow.redact(text, vault, self._current()))
+        return Redacted(text=replaced, session=session, findings=findings)
 
     def restore(self, text: str, session: Conversation | str, *, principal: Principal | None = None) -> str:
-        """`text` with the tokens of that session turned back; of a session that is not known, none."""
+        """`text` with the tokens of that session turned back; of a session that is not known, none.
+
+        Whoever holds the session may see all of it. With a principal, what `privacy.reveal` lets them see: values
+        of types that it does not name where they took them out themselves, others where they hold a role.
+        """
         known = self._sessions.known(session) if isinstance(session, str) else session
-        return known.restore(text, principal) if known is not None else text
+        return known.restore(text, principal, self._current().reveals) if known is not None else text
+
+    def decrypt(self, text: str) -> str:
+        """The value behind what the action `encrypt` left. Raises Unsealable for anything else."""
+        return self._loaded.decrypt(text)
 
     def permits(self, principal: Principal, action: str, resource: str) -> Decision:
         """Whether the principal may do the action on the resource: step 2 of the path alone."""
@@ -324,7 +348,7 @@ class Governor:
         self._seen = stamp(self._folder)
         problem: PolicyError | None = None
         try:
-            loaded = load(self._folder, self._keys)
+            loaded = load(self._folder, self._keys, self._broken)
         except PolicyError as error:
             problem = error
         if problem is not None:
@@ -332,7 +356,8 @@ class Governor:
             self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
             raise problem
         old, self._loaded, self._seen = self._loaded, loaded, loaded.stamp
-        self._record(loaded.activated())
+        for record in loaded.announced():
+            self._record(record)
         old.snapshot.guards.close()
 
     def _record(self, record: Any) -> Receipt | None:

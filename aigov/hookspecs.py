@@ -32,6 +32,7 @@ REGISTER = frozenset(
         "aigov_reasons",
         "aigov_entities",
         "aigov_recognizers",
+        "aigov_operators",
         "aigov_renderer",
     }
 )
@@ -48,13 +49,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `folder`: the policy folder, for files that the settings name. `key(label)`: 32 bytes that belong
     to this guard and label alone (HKDF of the policy's root key), the same in every process.
     `entities`: every declared entity type, built in, custom and of plugins. `recognizers`: those that
-    plugins registered; only the privacy guard reads them.
+    plugins registered, `operators` their anonymizer operators; only the privacy guard reads them.
     """
 
     folder: Path
     key: Callable[[str], bytes]
     entities: frozenset[str] = frozenset()
     recognizers: tuple[Any, ...] = ()
+    operators: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         return "Context()"
@@ -97,6 +99,11 @@ def aigov_entities() -> Iterable[str]:  # type: ignore[empty-body]
 @hookspec
 def aigov_recognizers() -> Iterable[Any]:  # type: ignore[empty-body]
     """register: presidio `EntityRecognizer`s to run beside the built-in ones, unchanged."""
+
+
+@hookspec
+def aigov_operators() -> Iterable[Any]:  # type: ignore[empty-body]
+    """register: presidio anonymizer `Operator`s that the policy may name: `{operator: {name: ...}}`."""
 
 
 @hookspec

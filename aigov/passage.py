@@ -32,7 +32,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, compiled from one policy; swapped whole, never changed.
 
     `admit(finding, text)`: whether a personal finding counts (score, allow list).
-    `redactions(findings)`: the edits that take personal values out of one text. `refer(id)`: the keyed
+    `redactions(findings)`: the edits that take personal values out of one text. `reveals(principal, entity,
+    own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id)`: the keyed
     pseudonym of a principal. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
     """
 
@@ -43,6 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     admit: Callable[[Finding, str], bool]
     redactions: Callable[[tuple[Finding, ...]], tuple[Edit, ...]]
+    reveals: Callable[[Principal, str, bool], bool]
     refer: Callable[[str], str]
     now_us: Callable[[], int]
     timer: Callable[[], int]

@@ -20,11 +20,13 @@ import msgspec
 from aigov.audit.records import new_id
 from aigov.privacy.session import Session
 from aigov.text.spans import splice
-from aigov.types import Principal
+from aigov.types import Finding, Principal
 
 MAX_CONVERSATIONS = 10_000
 MAX_ID = 256
-Opening = Callable[[str], Session]
+Opening = Callable[[str, Principal | None], Session]
+Reveals = Callable[[Principal, str, bool], bool]
+Whose = tuple[str, str] | None
 
 
 class Conversation:
@@ -35,7 +37,7 @@ class Conversation:
     def __init__(self, id: str, open_vault: Opening) -> None:
         self.id = id
         self._open = open_vault
-        self._vaults: dict[tuple[str, str] | None, Session] = {}
+        self._vaults: dict[Whose, Session] = {}
         self._lock = threading.Lock()
 
     def vault(self, principal: Principal | None) -> Session:
@@ -43,17 +45,24 @@ class Conversation:
         whose = (principal.id, principal.tenant) if principal is not None else None
         with self._lock:
             if whose not in self._vaults:
-                self._vaults[whose] = self._open(self.id)
+                self._vaults[whose] = self._open(self.id, principal)
             return self._vaults[whose]
 
-    def restore(self, text: str, principal: Principal | None = None) -> str:
-        """`text` with the tokens of this conversation turned back; with a principal, theirs alone."""
-        if principal is not None:
-            return self.vault(principal).restore(text)
+    def restore(self, text: str, principal: Principal | None = None, reveals: Reveals | None = None) -> str:
+        """`text` with the tokens of this conversation turned back.
+
+        With a principal, what `reveals` lets them see: of their own vault, and of others' in the same tenant where
+        a role of theirs says so. Without `reveals`, all of their own and nothing of others'.
+        """
         with self._lock:
-            vaults = list(self._vaults.values())
-        spans = sorted({span for vault in vaults for span in vault.restore_spans(text)})
-        return splice(text, _disjoint(spans))
+            vaults = dict(self._vaults)
+        spans: set[tuple[int, int, str]] = set()
+        for whose, vault in vaults.items():
+            if principal is None:
+                spans.update(vault.restore_spans(text))
+            elif whose == (principal.id, principal.tenant) or (whose is not None and whose[1] == principal.tenant):
+                spans.update(vault.restore_spans(text, _seen(principal, whose[0] == principal.id, reveals)))
+        return splice(text, _disjoint(sorted(spans)))
 
     def __repr__(self) -> str:
         return "Conversation()"
@@ -63,10 +72,11 @@ class Conversation:
 
 
 class Redacted(msgspec.Struct, frozen=True):
-    """A redacted text, and the session whose tokens stand in it."""
+    """A redacted text, the session whose tokens stand in it, and what was found, by position in the original."""
 
     text: str
     session: Conversation
+    findings: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
         return f"Redacted(chars={len(self.text)})"
@@ -96,6 +106,12 @@ class Sessions:
         """The conversation called `id`, if there is one."""
         with self._lock:
             return self._kept.get(id)
+
+
+def _seen(principal: Principal, own: bool, reveals: Reveals | None) -> Callable[[str], bool]:
+    if reveals is None:
+        return lambda entity: own
+    return lambda entity: reveals(principal, entity, own)
 
 
 def _disjoint(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

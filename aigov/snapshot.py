@@ -28,7 +28,7 @@ from aigov.crypto import KeyRing, keyed_digest
 from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
 from aigov.passage import Snapshot
-from aigov.plugins import Declared, Guards, assemble, discover
+from aigov.plugins import Declared, Guards, Pin, assemble, discover
 from aigov.policy import lockdown
 from aigov.policy.decide import Decider
 from aigov.policy.draft import Draft
@@ -41,6 +41,7 @@ from aigov.sanitise.guard import plugin as sanitise
 from aigov.text.parts import Limits
 from aigov.types import Edit, Facts, Finding, Principal, Reason, Ruling, Section, Verdict
 
+Report = Callable[[str, str, int], None]
 LOCK = "plugins.lock"
 REF_DIGITS = 32
 
@@ -103,14 +104,20 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     expires_s: int
     review_path: Path
     stamp: tuple[Any, ...]
-    open_vault: Callable[[str], Session]
+    open_vault: Callable[[str, Principal | None], Session]
+    decrypt: Callable[[str], str]
     sections: Mapping[str, Section]
+    pins: tuple[Pin, ...] = ()
 
-    def activated(self) -> records.PolicyActivated:
-        """The record that says that this policy is in force."""
+    def announced(self) -> tuple[records.Record, ...]:
+        """The records that say that this policy is in force, and with which plugins."""
         guards = self.snapshot.guards
-        return records.PolicyActivated(
+        activated = records.PolicyActivated(
             policy=self.snapshot.digest, plugins=guards.digest, layer=self.snapshot.layer, name=self.name
+        )
+        return activated, *(
+            records.PluginLoaded(plugin=pin.name, version=pin.version, digest=pin.digest, hooks=pin.hooks)
+            for pin in self.pins
         )
 
     def observe(self, record: Any, receipt: Receipt) -> None:
@@ -118,8 +125,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         self.snapshot.guards.observe({"id": receipt.id, **msgspec.to_builtins(record)})
 
 
-def load(folder: Path, keys: KeyRing) -> Loaded:
-    """The snapshot of the policy in `folder`. Raises PolicyError with every problem found."""
+def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
+    """The snapshot of the policy in `folder`. Raises PolicyError with every problem found.
+
+    `report(name, code, count)` is told, from a thread of its own, when an observer broke.
+    """
     seen = stamp(folder)
     draft = read(folder)  # 1
     found = discover(folder / LOCK)
@@ -131,14 +141,15 @@ def load(folder: Path, keys: KeyRing) -> Loaded:
         context = Context(
             folder=folder, key=lambda label: keys.derive(f"{name}/{label}"), entities=declared[-1].entities,
             recognizers=declared[-1].recognizers if name == "privacy" else (),
+            operators=declared[-1].operators if name == "privacy" else (),
         )  # fmt: skip
         return factory.aigov_start(settings=sections[name], context=context)
 
-    guards = assemble(BUILT_IN, plugins, start, pins=found.pins, declared=declared.append)
+    guards = assemble(BUILT_IN, plugins, start, pins=found.pins, declared=declared.append, report=report)
     if digest(folder) != draft.digest:  # a file that a guard read may not be the file that was hashed
         guards.close()
         raise PolicyError(Problem(Location(str(folder)), "the policy changed while it was read", "read it again"))
-    return _bound(folder, draft, guards, sections, keys, seen)  # 4
+    return _bound(folder, draft, guards, sections, keys, seen, tuple(found.pins.values()))  # 4
 
 
 def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
@@ -182,7 +193,13 @@ def _stat(folder: Path, name: str) -> tuple[Any, ...]:
 
 
 def _bound(
-    folder: Path, draft: Draft, guards: Guards, sections: Mapping[str, Section], keys: KeyRing, seen: tuple[Any, ...]
+    folder: Path,
+    draft: Draft,
+    guards: Guards,
+    sections: Mapping[str, Section],
+    keys: KeyRing,
+    seen: tuple[Any, ...],
+    pins: tuple[Pin, ...],
 ) -> Loaded:
     """Step 4: what was started, as the snapshot that calls are taken through."""
     sane, waiting = sections["sanitise"].value, sections["review"].value
@@ -196,6 +213,7 @@ def _bound(
         limits=Limits(max_chars=sane.max_chars, max_depth=sane.max_depth, opaque=frozenset(sane.opaque)),
         admit=guard.admit,
         redactions=_Redactions(guard),
+        reveals=_Reveals(guard, sections["access"].value.trust_roles),
         refer=lambda id: keyed_digest(ref_key, id)[:REF_DIGITS],
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,
@@ -208,8 +226,20 @@ def _bound(
         review_path=waiting.store_path(folder),
         stamp=seen,
         open_vault=guard.session,
+        decrypt=guard.decrypt,
         sections=MappingProxyType(dict(sections)),
+        pins=pins,
     )
+
+
+class _Reveals:
+    """Who may see values of a type, by the roles that count: those asserted, where the policy trusts them."""
+
+    def __init__(self, guard: Any, trust_roles: bool) -> None:
+        self._guard, self._trust = guard, trust_roles
+
+    def __call__(self, principal: Principal, entity: str, own: bool) -> bool:
+        return bool(self._guard.reveals(entity, principal.roles if self._trust else (), own=own))
 
 
 class _Redactions:

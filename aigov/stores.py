@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from aigov.audit.log import Log, Receipt
+from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, ReviewError
 from aigov.review.desk import Case, Desk
+
+LOG_LABEL = "audit"
 
 
 class Stores:
@@ -29,6 +32,11 @@ class Stores:
         self._desk: tuple[int, Desk] | None = None
         self._lock = threading.Lock()
         self._closed = False
+
+    @classmethod
+    def of(cls, keys: KeyRing, audit: Path, review: Path) -> Stores:
+        """The stores of a policy with these keys."""
+        return cls(audit, review, log_key=keys.derive(LOG_LABEL), desk_key=keys.derive("review"))
 
     def append(self, record: Any, settings: Any) -> Receipt:
         """The receipt of a record made durable. Raises AuditUnavailable."""

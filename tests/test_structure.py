@@ -57,7 +57,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 MODULES = dict(modules())
-ROOM = {name: (name.split(".") + [""])[1] for name in MODULES}
+ROOM = {name: [*name.split("."), ""][1] for name in MODULES}
 
 
 def test_every_room_has_its_row() -> None:
@@ -69,7 +69,7 @@ def test_nobody_leans_upwards_and_engines_leave_each_other_alone() -> None:
     for name, tree in MODULES.items():
         here = ROOM[name]
         for target, line in imports(tree):
-            there = (target.split(".") + [""])[1] if target.startswith("aigov.") else ""
+            there = [*target.split("."), ""][1] if target.startswith("aigov.") else ""
             if there in DEPTH and here in DEPTH and here != there:
                 sideways = here in ENGINES and there in ENGINES
                 if DEPTH[there] > DEPTH[here] or sideways:

@@ -15,6 +15,7 @@ from aigov.audit.verify import verify as verify_log
 from aigov.cli import finding, options, show, telling
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
+from aigov.stores import LOG_LABEL
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the record.")]
@@ -51,9 +52,9 @@ def verify(
 def _key(folder: Path, keys: Path | None) -> bytes | None:
     """The log's key: from the named folder, or from `keys` beside the record where that can be read."""
     if keys is not None:
-        return KeyRing.load(keys).derive("audit")
+        return KeyRing.load(keys).derive(LOG_LABEL)
     try:
-        return KeyRing.load(folder.absolute().parent / "keys").derive("audit")
+        return KeyRing.load(folder.absolute().parent / "keys").derive(LOG_LABEL)
     except PolicyError:
         return None
 

@@ -13,11 +13,12 @@ from aigov.audit.settings import AuditSettings
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, PolicyError
 from aigov.snapshot import load
+from aigov.stores import LOG_LABEL
 
 
 def recorded(policies: Path, audit: Path, record: Record) -> bool:
     """Write one record durably; False where the log does not take it. Raises PolicyError without keys."""
-    key = KeyRing.load(policies.parent / "keys").derive("audit")
+    key = KeyRing.load(policies.parent / "keys").derive(LOG_LABEL)
     try:
         with Log.open(audit, key=key, settings=AuditSettings()) as log:
             log.append(record)

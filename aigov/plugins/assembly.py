@@ -28,7 +28,7 @@ import msgspec
 
 from aigov.errors import Location, PolicyError, Problem
 from aigov.hookspecs import CONTRIBUTE
-from aigov.plugins.answers import ENTITY, MAX_RULINGS, REASON, Nonsense, Says, codes, recognised
+from aigov.plugins.answers import ENTITY, MAX_RULINGS, REASON, Nonsense, Says, codes, recognised, replacement
 from aigov.plugins.guards import (
     FAULTS,
     Contribution,
@@ -51,6 +51,7 @@ LIMIT_S = 0.25
 PLUGIN_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ALWAYS = frozenset({"aigov_settings", "aigov_start"})
 DECLARES = frozenset({"aigov_reasons", "aigov_entities"})
+OPERATOR = ("operate", "validate", "operator_name", "operator_type")
 
 Start = Callable[[str, object], object]
 
@@ -61,6 +62,7 @@ class Declared(NamedTuple):
     reasons: frozenset[str] = frozenset()
     entities: frozenset[str] = frozenset()
     recognizers: tuple[Any, ...] = ()
+    operators: tuple[Any, ...] = ()
 
 
 class _Member:
@@ -213,6 +215,7 @@ class _Build:
             _codes(member, hooks, "aigov_reasons", REASON),
             _codes(member, hooks, "aigov_entities", ENTITY),
             self._recognizers(member, hooks),
+            self._operators(member, hooks),
         )
         member.declared = _union([member.declared, more])
         self._so_far = _union([self._so_far, more])
@@ -227,6 +230,14 @@ class _Build:
         if member.trusted:
             return found
         return tuple(_limited_recognizer(one, self.workers[member.name]) for one in found)
+
+    def _operators(self, member: _Member, hooks: Mapping[str, Asked]) -> tuple[Any, ...]:
+        if "aigov_operators" not in hooks:
+            return ()
+        found = tuple(islice(hooks["aigov_operators"]() or (), MAX_RULINGS))
+        if not all(callable(getattr(one, name, None)) for one in found for name in OPERATOR):
+            raise member.error("registers an operator that is none", "they are presidio anonymizer `Operator`s")
+        return found if member.trusted else tuple(LimitedOperator(one, self.workers[member.name]) for one in found)
 
     def _renderer(self, member: _Member) -> Any:
         render = member.hooks["aigov_renderer"]()
@@ -292,16 +303,38 @@ def _codes(member: _Member, hooks: Mapping[str, Asked], hook: str, shape: re.Pat
 
 def _union(parts: list[Declared]) -> Declared:
     seen: dict[int, Any] = {id(one): one for part in parts for one in part.recognizers}
+    made: dict[int, Any] = {id(one): one for part in parts for one in part.operators}
     return Declared(
         frozenset().union(*(part.reasons for part in parts)),
         frozenset().union(*(part.entities for part in parts)),
         tuple(seen.values()),
+        tuple(made.values()),
     )
 
 
 def _says(member: _Member, may: Declared, renderers: Mapping[str, Any]) -> Says:
     guards = frozenset(renderers) if member.trusted else frozenset(renderers) & {member.name}
     return Says(member.name, member.trusted, may.entities, may.reasons | (FAULTS if member.trusted else set()), guards)
+
+
+class LimitedOperator:
+    """A third party's anonymizer operator that runs in its plugin's thread, within its limit, its answer checked."""
+
+    def __init__(self, operator: Any, workers: Workers) -> None:
+        self._operator, self._workers = operator, workers
+        self._name = str(operator.operator_name())
+
+    def operator_name(self) -> str:
+        """The name, as it was when the policy was loaded."""
+        return self._name
+
+    def validate(self, params: Any) -> None:
+        """Raises whatever the operator raises, or GuardFault past its limit."""
+        self._workers.run(lambda: self._operator.validate(params))
+
+    def operate(self, text: str, params: Any) -> str:
+        """What stands for `text`. Raises GuardFault."""
+        return str(self._workers.run(lambda: replacement(self._operator.operate(text, dict(params)))))
 
 
 def _limited_recognizer(recognizer: Any, workers: Workers) -> Any:

@@ -20,7 +20,7 @@ from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Settings, check, word
 from aigov.privacy.tokens import LITERAL
-from aigov.types import Direction, Edit, Facts, Finding, Part, Reason, Ruling, Section, Verdict
+from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Section, Verdict
 
 TRANSFORMED, REVIEW, DENIED = "pii.transformed", "pii.review", "pii.denied"
 NAME = "privacy"
@@ -43,7 +43,13 @@ class PrivacyPlugin:
         import_prober()
         loaded = _loaded(settings, context)
         check(settings, entities(loaded), context.entities)
-        return PrivacyGuard(settings, context, Engine.build(loaded, settings.value.custom))
+        engine = Engine.build(loaded, settings.value.custom)
+        why = ""
+        try:
+            return PrivacyGuard(settings, context, engine)
+        except Unfit as unfit:
+            why = str(unfit)
+        raise settings.error("entities", what=why, fix="use one of Presidio's, or a plugin that brings it")
 
 
 class PrivacyGuard:
@@ -60,7 +66,9 @@ class PrivacyGuard:
         self._engine = engine
         self._allowed = frozenset(term.casefold() for term in self._settings.allow)
         self._key = context.key("tokens")
-        self._operators = Operators(self._settings, context.key("hash"))
+        self._operators = Operators(
+            self._settings, context.key, {one.operator_name(): one for one in context.operators}
+        )
 
     @hookimpl
     def aigov_reasons(self) -> Iterable[str]:
@@ -102,9 +110,28 @@ class PrivacyGuard:
             return True
         return finding.score >= self._settings.min_score and not self._is_allowed(text[finding.start : finding.end])
 
-    def session(self, id: str | None = None) -> Session:
-        """A new, empty session; two of the same id share their `ref` and nothing else."""
-        return Session(id, self._key)
+    def session(self, id: str | None = None, principal: Principal | None = None) -> Session:
+        """A new, empty session; two of the same id share their `ref` and nothing else.
+
+        Where the policy says `stable: tenant`, two of the same tenant give the same value the same token.
+        """
+        tenant = principal.tenant if principal is not None else ""
+        return Session(id, self._key, stable=tenant if self._settings.stable == "tenant" else None)
+
+    def reveals(self, entity: str, roles: Iterable[str], *, own: bool) -> bool:
+        """Whether somebody with these roles may see values of a type that come back.
+
+        `own`: of the session that is theirs. A type that `reveal` does not name is for its own session alone; one
+        that it names, for these roles alone.
+        """
+        named = self._settings.reveal.get(entity)
+        if named is None:
+            return own
+        return named != "nobody" and not frozenset(named).isdisjoint(roles)
+
+    def decrypt(self, text: str) -> str:
+        """What the action `encrypt` was given. Raises Unsealable for anything else."""
+        return self._operators.decrypt(text)
 
     def _is_allowed(self, value: str) -> bool:
         return bool(self._allowed) and value.casefold() in self._allowed

@@ -8,29 +8,42 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from aigov.crypto import keyed_digest
+from aigov.crypto import Unsealable, keyed_digest
 from aigov.errors import GuardFault
+from aigov.privacy.engine import Unfit
 from aigov.privacy.session import Session
-from aigov.privacy.settings import Action, Hash, Mask, Operation, Settings, word
+from aigov.privacy.settings import Action, Hash, Mask, Operation, Operator, Settings, word
 from aigov.privacy.tokens import label
 from aigov.types import Direction, Edit
 
+NONE: Mapping[str, Any] = MappingProxyType({})
+
 
 class Operators:
-    """The renderer of privacy's edits. `key`: 32 bytes for the keyed hash; the same key, the same hash."""
+    """The renderer of privacy's edits. `key(label)`: 32 bytes, the same in every process.
 
-    __slots__ = ("_key", "_mask", "_redact", "_replace", "_settings")
+    `named`: the operators that plugins bring, by name. Raises Unfit for one that the policy names and nobody has,
+    or whose parameters it refuses.
+    """
 
-    def __init__(self, settings: Settings, key: bytes) -> None:
+    __slots__ = ("_decrypt", "_encrypt", "_key", "_mask", "_named", "_redact", "_replace", "_secret", "_settings")
+
+    def __init__(self, settings: Settings, key: Callable[[str], bytes], named: Mapping[str, Any] = NONE) -> None:
         from presidio_anonymizer import operators
 
         self._settings = settings
-        self._key = key
+        self._key = key("hash")
+        self._secret = {"key": key("encrypt")}
         self._mask: Any = operators.Mask()
         self._redact: Any = operators.Redact()
         self._replace: Any = operators.Replace()
+        self._encrypt: Any = operators.Encrypt()
+        self._decrypt: Any = operators.Decrypt()
+        self._named = {entity: _checked(one, named) for entity, one in _wanted(settings)}
 
     def __call__(self, edit: Edit, value: str, scope: Any, direction: Direction) -> str:
         """The text for one edit. `scope` is the `Session` of the call.
@@ -49,7 +62,21 @@ class Operators:
             return str(self._replace.operate(value, {"new_value": chosen}))
         if edit.action == "redact":
             return str(self._redact.operate(value))
+        if edit.action == "encrypt":
+            return str(self._encrypt.operate(value, self._secret))
+        if edit.action == "operator" and isinstance(action, Operation) and action.operator:
+            operate = self._named[edit.type if edit.type in self._named else ""]
+            given = {"entity_type": edit.type, **action.operator.params}
+            return str(operate(value, given))
         raise GuardFault("privacy")
+
+    def decrypt(self, text: str) -> str:
+        """What `encrypt` was given. Raises Unsealable for what it did not make under this key."""
+        try:
+            return str(self._decrypt.operate(text, self._secret))
+        except Exception:  # noqa: BLE001 - Presidio's own errors differ by where the text is wrong, and may quote it
+            pass
+        raise Unsealable("the text was not encrypted under this policy's key")
 
     def _action(self, edit: Edit) -> Action | None:
         """The policy's action for the type, where it is the one that the edit asks for."""
@@ -75,3 +102,29 @@ class Operators:
 
     def __repr__(self) -> str:
         return "Operators()"
+
+
+def _wanted(settings: Settings) -> Iterator[tuple[str, Operator]]:
+    """The operators that the policy names, by entity; `""` is every other type."""
+    for entity, action in (("", settings.default), *settings.entities.items()):
+        if isinstance(action, Operation) and action.operator:
+            yield entity, action.operator
+
+
+def _checked(wanted: Operator, named: Mapping[str, Any]) -> Callable[[str, dict[str, Any]], Any]:
+    """What runs the operator. Raises Unfit; Presidio's message may quote a parameter, so it is not repeated."""
+    from presidio_anonymizer.operators import OperatorsFactory, OperatorType
+
+    why = f"no operator is called `{wanted.name}`"
+    factory: Any = OperatorsFactory
+    try:
+        own = wanted.name in named
+        found = named[wanted.name] if own else factory().create_operator_class(wanted.name, OperatorType.Anonymize)
+        why = f"the operator `{wanted.name}` does not take these parameters"
+        found.validate(dict(wanted.params))
+    except Exception:  # noqa: BLE001 - an operator that breaks on its own parameters would break every call
+        found = None
+    if found is None:
+        raise Unfit(why)
+    operate: Callable[[str, dict[str, Any]], Any] = found.operate
+    return operate

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aigov.crypto import keyed_digest
 from aigov.errors import AigovError
@@ -28,6 +28,7 @@ MAX_CHARS = 8_000_000
 MAX_RESERVED = 100_000
 TRIES = 64
 _ENTITY = re.compile(ENTITY)
+Seen = Callable[[str], bool]
 
 
 class SessionFull(AigovError):
@@ -43,7 +44,9 @@ class Session:
     """Values and their tokens, in memory, for one conversation. Safe to share between threads.
 
     `key` is the 32 bytes that tokens are derived from. Bounds are entries, characters of all values
-    together, and look-alikes reserved. `ref` is a keyed pseudonym of the id, for records.
+    together, and look-alikes reserved. `ref` is a keyed pseudonym of the id, for records. Tokens are this
+    session's own; with `stable`, two sessions of the same one give the same value the same token, and nothing is
+    stored for it: but for a value whose token stood in a text already, or was taken (one in thousands of millions).
     """
 
     __slots__ = (
@@ -68,11 +71,12 @@ class Session:
         max_values: int = MAX_VALUES,
         max_chars: int = MAX_CHARS,
         max_reserved: int = MAX_RESERVED,
+        stable: str | None = None,
     ) -> None:
         self.id = id if id is not None else secrets.token_hex(16)
         self.ref = keyed_digest(key, f"session\0{self.id}")[:32]
         self._key = key
-        self._salt = secrets.token_hex(16)
+        self._salt = secrets.token_hex(16) if stable is None else keyed_digest(key, f"stable\0{stable}")
         self._bounds = (max_values, max_chars, max_reserved)
         self._lock = threading.Lock()
         self._codes: dict[tuple[str, str], str] = {}
@@ -118,10 +122,15 @@ class Session:
             for start, end in self.reserve(text)
         )
 
-    def restore_spans(self, text: str) -> list[tuple[int, int, str]]:
-        """Where this session's tokens stand in `text`, however rewritten, and the values they stand for, in order."""
+    def restore_spans(self, text: str, seen: Seen | None = None) -> list[tuple[int, int, str]]:
+        """Where this session's tokens stand in `text`, however rewritten, and the values they stand for, in order.
+
+        `seen(entity)`: whether values of a type may be shown; without it all are. Copies of tokens always are.
+        """
         with self._lock:
-            return [(one.start, one.end, self._values[one.code][1]) for one in self._readings(text)]
+            found = [(one.start, one.end, *self._values[one.code]) for one in self._readings(text)]
+        shown = (one for one in found if seen is None or one[2] == LITERAL or seen(one[2]))
+        return [(start, end, value) for start, end, _, value in shown]
 
     def tokens_in(self, text: str) -> list[tuple[int, int]]:
         """Where this session's tokens stand in `text`, in order."""

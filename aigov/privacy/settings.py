@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,7 +20,8 @@ from aigov.privacy.patterns import compile_linear
 from aigov.privacy.tokens import ENTITY, LITERAL
 from aigov.types import Section, Step
 
-Word = Literal["tokenise", "mask", "hash", "replace", "redact", "allow", "review", "deny"]
+Word = Literal["tokenise", "mask", "hash", "replace", "redact", "encrypt", "allow", "review", "deny"]
+Named = Literal["tokenise", "mask", "hash", "replace", "redact", "encrypt", "operator", "allow", "review", "deny"]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Term = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Entity = Annotated[str, msgspec.Meta(pattern=ENTITY, description="upper case, as findings and tokens show it")]
@@ -55,21 +56,32 @@ class Hash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     length: Annotated[int, msgspec.Meta(ge=8, le=64)] = 16
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of `operator`: a Presidio operator by its name, and what it is given.
+
+    One of Presidio's own, or one that a plugin registers. What it makes of a value does not come back.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    params: dict[str, str | int | float | bool] = {}
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One action with its parameters: a map of one entry."""
 
     mask: Mask | None = None
     replace: Replace | None = None
     hash: Hash | None = None
+    operator: Operator | None = None
 
     def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.mask, self.replace, self.hash)) != 1:
-            raise ValueError("an action with parameters is a map of one entry: `mask`, `replace` or `hash`")
+        if sum(part is not None for part in (self.mask, self.replace, self.hash, self.operator)) != 1:
+            raise ValueError("an action with parameters is a map of one entry: `mask`, `replace`, `hash` or `operator`")
 
     @property
-    def word(self) -> Word:
+    def word(self) -> Named:
         """The action's word."""
-        return "mask" if self.mask else "replace" if self.replace else "hash"
+        return "mask" if self.mask else "replace" if self.replace else "hash" if self.hash else "operator"
 
 
 Action = Word | Operation
@@ -111,13 +123,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     entities: dict[Entity, Action] = {}
     allow: tuple[Term, ...] = ()
     custom: tuple[Custom, ...] = ()
+    reveal: dict[Entity, tuple[Term, ...] | Literal["nobody"]] = {}
+    stable: Literal["session", "tenant"] = "session"
 
     def action(self, entity: str) -> Action:
         """What is done with a value of this type."""
         return self.entities.get(entity, self.default)
 
 
-def word(action: Action) -> Word:
+def word(action: Action) -> Named:
     """The word of an action, with or without parameters."""
     return action.word if isinstance(action, Operation) else action
 
@@ -130,17 +144,27 @@ def check(section: Section, supported: frozenset[str], declared: frozenset[str])
     settings: Settings = section.value
     problems = [*_custom_problems(section, settings)]
     known = supported | declared | {custom.entity for custom in settings.custom}
-    problems += _name_problems(section, settings, known - {LITERAL})
+    problems += _name_problems(section, settings.entities, "entities", known - {LITERAL})
+    problems += _name_problems(section, settings.reveal, "reveal", known - {LITERAL})
+    problems += _role_problems(section, settings)
     if problems:
         raise PolicyError(problems)
 
 
-def _name_problems(section: Section, settings: Settings, known: frozenset[str]) -> Iterator[Problem]:
-    for name in settings.entities:
+def _name_problems(section: Section, named: Iterable[str], key: str, known: frozenset[str]) -> Iterator[Problem]:
+    for name in named:
         if name not in known:
-            yield section.problem(
-                "entities", name, what=f"no detector finds the entity `{name}`", fix=_fix(name, known)
-            )
+            yield section.problem(key, name, what=f"no detector finds the entity `{name}`", fix=_fix(name, known))
+
+
+def _role_problems(section: Section, settings: Settings) -> Iterator[Problem]:
+    for name, roles in settings.reveal.items():
+        for index, role in enumerate(() if roles == "nobody" else roles):
+            if not role.strip():
+                yield section.problem("reveal", name, index, what="a blank role", fix="remove it")
+        if settings.action(name) != "tokenise":
+            what = f"values of `{name}` are not tokenised, so there is nothing to reveal"
+            yield section.problem("reveal", name, what=what, fix="remove it, or let the action be `tokenise`")
 
 
 def _fix(name: str, known: frozenset[str]) -> str:
