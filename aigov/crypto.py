@@ -15,8 +15,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -113,6 +114,25 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     except (InvalidTag, ValueError):
         pass
     raise Unsealable("crypto.unsealable")
+
+
+def public_ed25519(private: bytes) -> bytes:
+    """The public key (32 bytes) of an Ed25519 private key, which is any 32 random bytes (RFC 8032)."""
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def sign_ed25519(private: bytes, message: bytes) -> bytes:
+    """An Ed25519 signature, 64 bytes. The same key and message always give the same."""
+    return Ed25519PrivateKey.from_private_bytes(private).sign(message)
+
+
+def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the holder of `public` signed `message`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _key_problem(text: str, mode: int) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from aigov.audit.merkle import LEAF
 from aigov.audit.records import KINDS, MAX_BYTES, SCHEMA, Count, Record, Value
 from aigov.errors import AigovError
 
@@ -116,8 +117,8 @@ def decode(line: bytes) -> Any:
 
 
 def link(line: bytes) -> str:
-    """What the next line's `prev` says of this one: the SHA-256 of its bytes, without newline, in hex."""
-    return hashlib.sha256(line).hexdigest()
+    """What the next line's `prev` says of this one: its leaf hash in the tree (RFC 6962), in hex."""
+    return hashlib.sha256(LEAF + line).hexdigest()
 
 
 def origin_link(origin: str) -> str:
@@ -129,6 +130,14 @@ def timestamp(time_ns: int) -> str:
     """Nanoseconds since 1970 as RFC 3339 UTC with microseconds: `2026-01-31T12:00:00.000001Z`."""
     moment = _EPOCH + datetime.timedelta(microseconds=time_ns // 1000)
     return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def micros(ts: str) -> int:
+    """Microseconds since 1970 of a time as `timestamp` writes it; 0 for any other text."""
+    try:
+        return (datetime.datetime.fromisoformat(ts.removesuffix("Z")) - _EPOCH) // datetime.timedelta(microseconds=1)
+    except (ValueError, TypeError):
+        return 0
 
 
 def as_mapping(record: Record, envelope: Envelope) -> dict[str, Any]:

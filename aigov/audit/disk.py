@@ -81,7 +81,8 @@ def make_folder(disk: Disk, folder: Path) -> None:
     """Make a folder for the owner alone, with those above it, durably. Raises OSError."""
     if folder.is_dir():
         return
-    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(disk, folder.parent)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     disk.sync_folder(folder.parent)
 
 

@@ -1,9 +1,10 @@
-"""What is known of a log outside of its lines: how long it is and how it ends.
+"""What the writers of a log keep for themselves: the last checkpoint that they signed, and where it ends.
 
-Lines alone cannot show that the last ones are missing; the head can. It is a small file, replaced whole.
+Auditors hold a log against its checkpoints; the head is what a writer starts from, and what keeps it from
+ever signing two checkpoints that contradict each other. It is a small file, replaced whole.
 
 Invariants:
-* It never says more than what is durable: it is written after the lines it covers were synced.
+* It is durable before the checkpoint that it describes is published, and after the lines that are covered.
 * `sum` covers everything in it, so any change of the file shows; `mac` is keyed, so only who holds the
   log's key can write a head that passes.
 """
@@ -17,13 +18,15 @@ from pathlib import Path
 import msgspec
 
 from aigov.audit.disk import Disk, open_regular
+from aigov.audit.merkle import EMPTY_ROOT
 from aigov.audit.records import Count, Value
 from aigov.crypto import digest, keyed_digest
 from aigov.errors import AigovError
 
 HEAD = "head.json"
-HEAD_SCHEMA = "aigov.audit.head/1"
-HEAD_MAX_BYTES = 4096
+HEAD_SCHEMA = "aigov.audit.head/2"
+HEAD_MAX_BYTES = 16 * 1024
+_EARLIER = b'"aigov.audit.head/1"'
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -35,17 +38,30 @@ class HeadAltered(AigovError):
 
 
 class Head(Value, frozen=True, kw_only=True):
-    """The state of a log: records and bytes over all segments, link of the last line, sealed or not.
+    """The last signed state of a log.
 
-    `bytes` counts newlines; with no record yet, `last` is the link of the origin line.
+    `records`, `root` (hex), `peaks` (hex, largest first): the tree; `last`: the leaf hash of the last record.
+    `segment`, `offset`: where the next record goes, when this was written; `bytes`: over all segments.
+    `key`: the verifier key that signs this state; `next_key`: the one after it, "" for the same; `epoch`
+    counts keys from 0, and `key_ts` says when this one began. `checkpoints`: how many are signed, this one
+    included. `sealed`: the last writer closed.
     """
 
     origin: str
-    records: Count
-    bytes: Count
-    last: str
-    sealed: bool
-    ts: str
+    key: str
+    records: Count = 0
+    root: str = EMPTY_ROOT.hex()
+    peaks: tuple[str, ...] = ()
+    last: str = ""
+    segment: Count = 0
+    offset: Count = 0
+    bytes: Count = 0
+    next_key: str = ""
+    epoch: Count = 0
+    key_ts: str = ""
+    checkpoints: Count = 0
+    sealed: bool = False
+    ts: str = ""
     v: str = HEAD_SCHEMA
 
 
@@ -72,6 +88,8 @@ def read(folder: Path, key: bytes | None = None) -> Head | None:
             content = file.read(HEAD_MAX_BYTES)
     except FileNotFoundError:
         return None
+    if _EARLIER in content:
+        raise HeadAltered("audit.head_altered: a log in an earlier format; begin a new folder")
     found = _parse(content)
     if found is None or _file(found.head, found.mac) != content:
         raise HeadAltered("audit.head_altered: the head is not as a writer wrote it")

@@ -29,6 +29,7 @@ from aigov.errors import AuditUnavailable
 __all__ = ["Log", "Receipt"]
 
 QUEUE_SECONDS = 0.25
+OPEN_SECONDS = 5.0  # opening reads what was written since the last checkpoint, and signs
 TOO_SLOW = "the disk did not answer in time"
 FULL = "the queue is full"
 
@@ -54,7 +55,7 @@ class Log:
         """
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
-            log._wait(log._put(None))
+            log._wait(log._put(None), max(log._patience, OPEN_SECONDS))
         except AuditUnavailable as fault:
             why = fault.why
         if why:
@@ -144,9 +145,9 @@ class Log:
             await asyncio.sleep(QUEUE_SECONDS / 50)
         return cast("Future[Receipt]", future)
 
-    def _wait(self, future: Future[Receipt]) -> Receipt:
+    def _wait(self, future: Future[Receipt], seconds: float | None = None) -> Receipt:
         with suppress(TimeoutError):
-            return future.result(self._patience)
+            return future.result(self._patience if seconds is None else seconds)
         raise AuditUnavailable(TOO_SLOW)
 
 

@@ -21,11 +21,12 @@ from typing import Any
 
 from aigov.audit.canonical import NotARecord, plain
 from aigov.audit.disk import open_regular
-from aigov.audit.records import MAX_BYTES
+from aigov.audit.records import MAX_BYTES, SegmentAbandoned
 
 SEGMENTS = "seg"
 SEGMENT_NAME = re.compile(r"\d{8}\.jsonl")
 BLOCK = 1 << 20
+_ABANDONED = f'"kind":"{SegmentAbandoned.kind()}"'.encode()
 OVERLONG = b""  # stands for a line over the limit; like an empty line it is no record
 
 
@@ -75,6 +76,25 @@ def segments(folder: Path) -> list[Path]:
     if not inside.is_dir():
         return []
     return sorted(path for path in inside.iterdir() if SEGMENT_NAME.fullmatch(path.name))
+
+
+def extents(folder: Path, first: int = 0) -> list[tuple[Path, int]]:
+    """The segments from number `first` on, each with the byte after its last record. Raises OSError.
+
+    That is its size, unless a sync failed there: then the next segment's first record says where it ends.
+    """
+    paths = [path for path in segments(folder) if int(path.stem) >= first]
+    return [(path, _extent(path, after)) for path, after in zip(paths, [*paths[1:], None], strict=False)]
+
+
+def _extent(path: Path, after: Path | None) -> int:
+    size = path.stat().st_size
+    line = next(iter(Lines(after, 0, MAX_BYTES + 1)), b"") if after is not None else b""
+    if _ABANDONED in line:
+        record = _read(line, path, "line 1")
+        if record["kind"] == SegmentAbandoned.kind() and record["segment"] == int(path.stem):
+            return min(size, int(record["bytes"]))
+    return size
 
 
 def records(folder: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Mapping[str, Any]]:

@@ -158,15 +158,20 @@ class Record(Value, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
-    """The first record of a log. `origin` is its identity, chosen at random; `prev` is its digest."""
+    """The first record of a log. `origin` is its identity, chosen at random; `prev` is the hash of its line.
+
+    `key`: the verifier key (`vkey`) that signs the log's first checkpoints.
+    """
 
     origin: str
+    key: str
 
 
 class LogSealed(Record, frozen=True, kw_only=True, tag="log.sealed"):
-    """The last writer closed. `records`: how many came before this one."""
+    """The last writer closed. `records`: how many came before this one; `checkpoints`: signed up to then."""
 
     records: Count
+    checkpoints: Count = 0
 
 
 class WriterStart(Record, frozen=True, kw_only=True, tag="writer.start"):
@@ -179,6 +184,64 @@ class WriterStart(Record, frozen=True, kw_only=True, tag="writer.start"):
     torn_bytes: Count = 0
     quarantine: str = ""
     crashed: Count = 0
+
+
+class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
+    """Nothing happened for a while, and the log can show it: a minute without a record is one that was cut out."""
+
+
+class KeyRotated(Record, frozen=True, kw_only=True, tag="key.rotated"):
+    """From the next checkpoint but one on another key signs. `epoch` counts from 1; `next`: its verifier key.
+
+    The checkpoint that covers this record is the last one of the key before, which is destroyed then.
+    """
+
+    epoch: Count
+    next: str
+
+
+class SegmentAbandoned(Record, frozen=True, kw_only=True, tag="segment.abandoned"):
+    """A sync failed: segment `segment` ends after `bytes` bytes, whatever else is found there.
+
+    What waited for that sync was written again after this record. `error`: the system's short name.
+    """
+
+    segment: Count
+    bytes: Count
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        _set(self, "error", _safe_error(self.error))
+
+
+class SinkDegraded(Record, frozen=True, kw_only=True, tag="sink.degraded"):
+    """The log cannot take records for now, and calls are refused. `error`: the system's short name."""
+
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        _set(self, "error", _safe_error(self.error))
+
+
+class SinkRecovered(Record, frozen=True, kw_only=True, tag="sink.recovered"):
+    """The log takes records again. `refused`: how many it could not take meanwhile."""
+
+    refused: Count = 0
+
+
+class Gap(Record, frozen=True, kw_only=True, tag="gap"):
+    """Calls were made that could not be recorded, because the organisation's policy opens that fault.
+
+    `count`: how many records are missing, between `first_ts` and `last_ts`; `error`: why, the last time.
+    """
+
+    count: Count
+    first_ts: str = ""
+    last_ts: str = ""
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        _set(self, "error", _safe_error(self.error))
 
 
 class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
@@ -449,6 +512,12 @@ KINDS: tuple[type[Record], ...] = (
     LogGenesis,
     LogSealed,
     WriterStart,
+    Heartbeat,
+    KeyRotated,
+    SegmentAbandoned,
+    SinkDegraded,
+    SinkRecovered,
+    Gap,
     CallIntent,
     CallDenied,
     CallOutcome,

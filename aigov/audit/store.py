@@ -1,8 +1,11 @@
 """The log's folder, as one writer holds it: the lines, their order, and what a crash left behind.
 
-    head.json             how long the log is and how it ends (`head.py`)
-    seg/00000000.jsonl    the records, a line each
+    seg/00000000.jsonl    the records, a line each; a new file every 64 MiB or 24 hours
+    log.vkey, checkpoint, checkpoints.log, tile/    what auditors check it with (`checkpoints.py`, `tiles.py`)
+    head.json             the last signed state, for writers alone (`head.py`)
+    keys/                 the sealed signing key (`keys.py`)
     append.lock           held by whoever appends
+    publish.lock          held by whoever signs (`publish.py`); taken after `append.lock`, never before it
     writers/              a file for each living writer (`living.py`)
     quarantine/           bytes that were found after the last whole line, kept as they were
 
@@ -17,13 +20,15 @@ How a batch is appended:
 Invariants:
 * What `write` returned is durable, in order, exactly once.
 * A batch is appended whole or taken back: lines that were not acknowledged are cut off again.
-* A failed sync is never repeated: the system may have dropped the data. The store stays shut.
-* A log that is shorter than its head, that ends otherwise or that was exchanged is not continued.
+* A failed sync is never repeated: the system may have dropped the data. What waited for it is written once
+  more, into a new segment; a second failure keeps the store shut.
+* A log that is shorter than what was signed, that ends otherwise or that was exchanged is not continued.
 * Bytes of others are never deleted: a torn tail is copied to `quarantine/` first, and the log says so.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -34,34 +39,41 @@ from typing import Any
 
 import msgspec
 
+from aigov.audit import checkpoints, keys
 from aigov.audit import head as heads
-from aigov.audit.canonical import Envelope, NotARecord, Writer, decode, encode, link, origin_link, timestamp
-from aigov.audit.disk import Disk, locked, make_folder, open_regular
+from aigov.audit.canonical import Envelope, NotARecord, Writer, decode, encode, link, micros, origin_link, timestamp
+from aigov.audit.disk import FILE_MODE, Disk, locked, make_folder, open_regular, reason
 from aigov.audit.head import Head
 from aigov.audit.living import WRITERS, Living
 from aigov.audit.orphans import orphans
-from aigov.audit.reader import SEGMENTS, Lines
-from aigov.audit.records import MAX_BYTES, SCHEMA, LogGenesis, LogSealed, Record, WriterStart, new_id
+from aigov.audit.publish import Damaged, End, Publisher
+from aigov.audit.reader import SEGMENTS, Lines, extents
+from aigov.audit.records import (
+    MAX_BYTES,
+    SCHEMA,
+    Heartbeat,
+    KeyRotated,
+    LogGenesis,
+    LogSealed,
+    Record,
+    SegmentAbandoned,
+    WriterStart,
+    new_id,
+)
 from aigov.crypto import digest
-from aigov.errors import AigovError
 
-SEGMENT = "00000000.jsonl"
 LOCK = "append.lock"
 QUARANTINE = "quarantine"
-HEAD_SECONDS = 1.0
+ORIGIN = "aigov.audit/"
 LOOK_BACK = 64 * 1024
 OWN_RECORDS = 256
+REMEMBERED = 100_000
 TORN_MAX_BYTES = 64 * 1024 * 1024
-
-
-class Damaged(AigovError):
-    """A log that must not be continued, because it is not what its writers left."""
-
-    code = "audit.damaged"
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"{self.code}: {why}")
+SEGMENT_BYTES = 64 * 1024 * 1024
+SEGMENT_SECONDS = 24 * 3600
+BEAT_SECONDS = 60.0
+KEY_SECONDS = 15 * 60
+SEALED_MODE = 0o400
 
 
 class SyncFailed(OSError):
@@ -78,14 +90,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class End(msgspec.Struct, frozen=True):
-    """Where a log ends: how many records, at which byte of the segment, and the link of the last line."""
-
-    records: int
-    bytes: int
-    last: str
-
-
 class Store:
     """One writer's hold on a log's folder. Not for several threads at once: `Log` gives it one."""
 
@@ -93,24 +97,27 @@ class Store:
         self.id = new_id()
         self.origin = ""
         self._folder = folder
-        self._segment = folder / SEGMENTS / SEGMENT
         self._key = key
         self._disk = disk
         self._patience = patience
         self._living = Living(folder, self.id)
+        self._publisher = Publisher(folder, key=key, disk=disk, patience=patience)
         self._handles: tuple[int, ...] = ()
-        self._end = End(0, 0, "")
+        self._end = End(0, 0, 0, "", 0)
+        self._since = 0.0
         self._wseq = 0
         self._boot = _boot()
         self._version = _version()
-        self._covered = 0
-        self._head_at = 0.0
+        self._own: dict[int, str] = {}
+        self._unsynced = False
+        self._abandoned = False
+        self._grew_at = time.monotonic()
 
     def open(self) -> None:
         """Open the log, making one where none is; again after a fault, where it must be the same log.
 
-        Looks at everything since the head, moves a torn tail aside, says so, and records the calls that
-        dead writers left open. Raises OSError, Damaged, HeadAltered.
+        Looks at everything since the last signed state, moves a torn tail aside, says so, and records the
+        calls that dead writers left open. Raises OSError, Damaged, HeadAltered, KeyUnusable.
         """
         self._close_handles()
         if not self.origin:
@@ -119,15 +126,13 @@ class Store:
         self._handles = (lock,)
         with locked(lock, self._patience):
             head = self._read_head()
-            segment = open_regular(self._segment, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | _create(head))
-            self._handles = (lock, segment)
-            self._disk.sync_folder(self._segment.parent)
-            self._unseal(head)
+            self._publisher.unseal()
+            self._cut_leftovers()
             torn = self._walk(head)
             self._living.join()
             dead = self._living.dead()
-            self._commit([*self._genesis(), msgspec.structs.replace(torn, crashed=len(dead))])
-            self._put_head(sealed=False)
+            self._commit([*self._genesis(head), msgspec.structs.replace(torn, crashed=len(dead))])
+        self._publish(force=True)
         self._see_to_the_dead()
 
     def write(self, records: Sequence[Record]) -> list[Receipt | NotARecord]:
@@ -137,28 +142,53 @@ class Store:
         """
         with locked(self._handles[0], self._patience):
             found = self._catch_up()
+            self._rotate_if_due()
             return self._commit([*found, *records])[len(found) :]
 
     @property
-    def head_due(self) -> bool:
-        """Whether the head has fallen behind for long enough."""
-        return self.uncovered and time.monotonic() - self._head_at >= HEAD_SECONDS
+    def due(self) -> bool:
+        """Whether a checkpoint or a heartbeat is due."""
+        return self._publisher.due(self._end) or self.idle >= BEAT_SECONDS
 
     @property
     def uncovered(self) -> bool:
-        """Whether there are records that the head does not cover yet."""
-        return self._end.records > self._covered
+        """Whether there are records that no checkpoint covers yet."""
+        return self._end.records > self._publisher.covered
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the log was last seen to grow."""
+        return time.monotonic() - self._grew_at
 
     def cover(self) -> None:
-        """Bring the head up to date. Raises OSError, Damaged."""
+        """Sign what is not signed yet; give a sign of life where nothing was recorded for a minute.
+
+        Raises OSError, Damaged, HeadAltered, KeyUnusable.
+        """
         with locked(self._handles[0], self._patience):
-            self._commit(self._catch_up())
-            self._put_head(sealed=False)
+            found = self._catch_up()
+            if self.idle >= BEAT_SECONDS:
+                found.append(Heartbeat())
+            head = self._publisher.head()
+            rotated = not head.next_key and time.time() - micros(head.key_ts) / 1e6 >= KEY_SECONDS
+            if rotated:
+                found.append(self._next_key(head))
+            self._commit(found)
+            self._settle()
+        self._publish(force=rotated)
+
+    def rotate_key(self) -> str:
+        """End the signing key's epoch now. Returns the next key's `vkey`. Raises as `cover`."""
+        with locked(self._handles[0], self._patience):
+            record = self._next_key(self._publisher.head())
+            self._commit([*self._catch_up(), record])
+        self._publish(force=True)
+        return record.next
 
     def seal(self, left: Sequence[Record]) -> bool:
         """Write `left` and stop; the last living writer seals the log. Returns whether it did.
 
-        Raises OSError, Damaged.
+        Raises OSError, Damaged, HeadAltered, KeyUnusable.
         """
         self._write_own(left)
         self._see_to_the_dead()
@@ -167,14 +197,18 @@ class Store:
             self._living.leave()
             last = self._living.alone()
             if last:
-                found.append(LogSealed(records=self._end.records + len(found)))
+                signed = self._publisher.head().checkpoints
+                found.append(LogSealed(records=self._end.records + len(found), checkpoints=signed))
             self._commit(found)
-            self._put_head(sealed=last)
+            self._settle()
+            # Under the append lock: a writer that comes now must not find itself after a seal.
+            self._publish(force=True, sealed=last)
         return last
 
     def drop(self) -> None:
         """Let go of every handle and touch no file. Also what a forked child does first."""
         self._close_handles()
+        self._publisher.drop()
         self._living.drop()
 
     # -- opening ---------------------------------------------------------------------------------
@@ -188,33 +222,49 @@ class Store:
         head = heads.read(self._folder, self._key)
         if head is None and self.origin:
             raise Damaged("the log has vanished")
-        if head is None and self._segment.exists() and self._segment.stat().st_size:
+        if head is None and any(size for _, size in extents(self._folder)):
             raise Damaged("there are records but no head")
         if head is None:
-            origin = new_id()
-            head = self._head(End(0, 0, origin_link(origin)), origin, sealed=False)
-            heads.write(self._disk, self._folder, head, self._key)
+            head = self._new_head()
         if self.origin not in ("", head.origin):
             raise Damaged("another log stands in its place")
         self.origin = head.origin
         return head
 
-    def _unseal(self, head: Head) -> None:
-        """Say that the log goes on before a line is added: lines after a sealed head are forgeries."""
-        if head.sealed:
-            heads.write(self._disk, self._folder, msgspec.structs.replace(head, sealed=False), self._key)
+    def _new_head(self) -> Head:
+        """A new log: its identity and its first key, which is published before anything is signed with it."""
+        origin, now = ORIGIN + new_id(), timestamp(time.time_ns())
+        key = keys.make(self._disk, self._folder, origin, self._key)
+        checkpoints.put_vkey(self._disk, self._folder, key)
+        head = Head(origin=origin, key=str(key), last=origin_link(origin), key_ts=now, ts=now)
+        heads.write(self._disk, self._folder, head, self._key)
+        return head
 
     def _walk(self, head: Head) -> WriterStart:
         """Follow the lines from the head to the end of the log, and move aside what a crash tore."""
-        size = self._size()
-        if size < head.bytes or (head.records and self._line_before(head.bytes) != head.last):
-            raise Damaged("the log does not end as its head says; run `aigov audit verify`")
-        self._end = End(head.records, head.bytes, head.last)
-        lines = Lines(self._segment, head.bytes, size)
-        for line in lines:
+        found = extents(self._folder, head.segment)
+        if not found and not head.records:
+            self._open_segment(0, os.O_CREAT)
+            found = extents(self._folder, 0)
+        if [int(path.stem) for path, _ in found] != list(range(head.segment, head.segment + len(found))) or not found:
+            raise Damaged("a segment is missing; run `aigov audit verify`")
+        self._end = End(head.records, head.segment, head.offset, head.last, head.bytes)
+        for path, size in found:
+            number = int(path.stem)
+            if number != self._end.segment:
+                self._end = End(self._end.records, number, 0, self._end.last, self._end.bytes)
+            self._open_segment(number, 0)
+            if number == head.segment and (size < head.offset or (head.records and not self._ends_as(head))):
+                raise Damaged("the log does not end as it was signed; run `aigov audit verify`")
+            self._follow(path, size)
+            if self._end.offset < size and path != found[-1][0]:
+                raise Damaged("a line is not the record that belongs there; run `aigov audit verify`")
+        return self._set_aside() if self._size() > self._end.offset else WriterStart()
+
+    def _follow(self, path: Path, size: int) -> None:
+        for line in Lines(path, self._end.offset, size):
             if not self._follows(line):
                 break
-        return self._set_aside(size) if size > self._end.bytes else WriterStart()
 
     def _follows(self, line: bytes) -> bool:
         """Move the end past a line, if it is the next record."""
@@ -224,28 +274,37 @@ class Store:
             return False
         if (entry.seq, entry.prev) != (self._end.records, self._end.last):
             return False
-        self._end = End(entry.seq + 1, self._end.bytes + len(line) + 1, link(line))
+        self._end = self._after(self._end, line)
+        self._unsynced = True
         if entry.writer.id == self.id:
             self._wseq = entry.writer.wseq + 1
         return True
 
-    def _set_aside(self, size: int) -> WriterStart:
+    @staticmethod
+    def _after(end: End, line: bytes) -> End:
+        size = len(line) + 1
+        return End(end.records + 1, end.segment, end.offset + size, link(line), end.bytes + size)
+
+    def _set_aside(self) -> WriterStart:
         """Move the bytes after the last record to quarantine.
 
         A killed writer leaves part of a line; a page that a power loss took reads as zeros. A whole line
         that is no record is neither: somebody wrote it, and the log is not continued.
         """
-        torn = os.pread(self._handles[1], min(size - self._end.bytes, TORN_MAX_BYTES + 1), self._end.bytes)
+        size, offset = self._size(), self._end.offset
+        torn = os.pread(self._handles[1], min(size - offset, TORN_MAX_BYTES + 1), offset)
         if len(torn) > TORN_MAX_BYTES or (b"\n" in torn and b"\0" not in torn):
-            raise Damaged("a line after the head is not the record that belongs there; run `aigov audit verify`")
-        name = f"{self._end.bytes:012d}-{digest(torn)[:16]}.torn"
+            raise Damaged(
+                "a line after the last signed one is not the record that belongs there; run `aigov audit verify`"
+            )
+        name = f"{self._end.segment:08d}-{offset:012d}-{digest(torn)[:16]}.torn"
         make_folder(self._disk, self._folder / QUARANTINE)
         self._disk.put(self._folder / QUARANTINE / name, torn)
-        self._disk.truncate(self._handles[1], self._end.bytes)
+        self._disk.truncate(self._handles[1], offset)
         return WriterStart(torn_bytes=len(torn), quarantine=name)
 
-    def _genesis(self) -> list[Record]:
-        return [] if self._end.records else [LogGenesis(origin=self.origin)]
+    def _genesis(self, head: Head) -> list[Record]:
+        return [] if self._end.records else [LogGenesis(origin=self.origin, key=head.key)]
 
     def _see_to_the_dead(self) -> None:
         """Record the calls that dead writers left open. Their lines are final, so no lock is needed to look."""
@@ -263,24 +322,76 @@ class Store:
                 if isinstance(result, NotARecord):
                     raise result
 
+    # -- segments --------------------------------------------------------------------------------
+
+    def _segment_path(self, number: int) -> Path:
+        return self._folder / SEGMENTS / f"{number:08d}.jsonl"
+
+    def _open_segment(self, number: int, create: int) -> None:
+        """Hold another segment. Raises OSError."""
+        path = self._segment_path(number)
+        segment = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | create)
+        self._close_handles(keep=1)
+        self._handles = (self._handles[0], segment)
+        if create:
+            self._disk.sync_folder(path.parent)
+        line = os.pread(segment, MAX_BYTES + 1, 0).partition(b"\n")[0]
+        self._since = time.time()
+        with suppress(NotARecord):
+            self._since = micros(decode(line).ts) / 1e6 if line else self._since
+
+    def _cut_leftovers(self) -> None:
+        """Cut off what a disk brought back after the end of an abandoned segment. Raises OSError."""
+        for path, size in extents(self._folder):
+            if path.stat().st_size > size:
+                path.chmod(FILE_MODE)
+                handle = open_regular(path, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    self._disk.truncate(handle, size)
+                finally:
+                    os.close(handle)
+                path.chmod(SEALED_MODE)
+
+    def _rotate_if_due(self) -> None:
+        """Go on in a new segment where this one is full or old. Nobody writes to the old one any more."""
+        if self._end.offset >= SEGMENT_BYTES or (self._end.offset and time.time() - self._since >= SEGMENT_SECONDS):
+            self._settle()
+            self._next_segment()
+
+    def _next_segment(self) -> None:
+        os.fchmod(self._handles[1], SEALED_MODE)
+        number = self._end.segment + 1
+        self._open_segment(number, os.O_CREAT | os.O_EXCL)
+        self._end = self._end._replace(segment=number, offset=0)
+
     # -- appending -------------------------------------------------------------------------------
 
     def _catch_up(self) -> list[Record]:
         """Take note of what other processes appended. Returns what the log has to be told about it."""
         self._check_in_place()
-        size = self._size()
-        if size == self._end.bytes:
-            return []
-        if size < self._end.bytes:
+        while self._segment_path(self._end.segment + 1).exists():
+            (_, size), *_ = extents(self._folder, self._end.segment)
+            if self._take_note(size):
+                raise Damaged("a torn line in the middle of the log; run `aigov audit verify`")
+            self._open_segment(self._end.segment + 1, 0)
+            self._end = self._end._replace(segment=self._end.segment + 1, offset=0)
+        return [self._set_aside()] if self._take_note(self._size()) else []
+
+    def _take_note(self, size: int) -> int:
+        """Move the end past what was appended up to byte `size`; returns how many bytes are torn."""
+        if size == self._end.offset:
+            return 0
+        if size < self._end.offset:
             raise Damaged("the log was shortened while it was open")
-        start = max(self._end.bytes, size - LOOK_BACK)
+        start = max(self._end.offset, size - LOOK_BACK)
         block = os.pread(self._handles[1], size - start, start)
         whole, newline, torn = block.rpartition(b"\n")
         if newline:
             self._end = self._end_after(whole.rpartition(b"\n")[2], size - len(torn))
-        elif start > self._end.bytes:
+            self._unsynced, self._grew_at = True, time.monotonic()
+        elif start > self._end.offset:
             raise Damaged("a line over the limit")
-        return [self._set_aside(size)] if torn else []
+        return len(torn)
 
     def _end_after(self, line: bytes, size: int) -> End:
         entry: Any = None
@@ -288,11 +399,13 @@ class Store:
             entry = decode(line)
         if entry is None or entry.seq < self._end.records:
             raise Damaged("the last line is not the record that belongs there; run `aigov audit verify`")
-        return End(entry.seq + 1, size, link(line))
+        end = self._end
+        return End(entry.seq + 1, end.segment, size, link(line), end.bytes + size - end.offset)
 
     def _check_in_place(self) -> None:
         """The files we hold must be those in the folder: writing to a deleted file succeeds, into nothing."""
-        for handle, path in zip(self._handles, (self._folder / LOCK, self._segment), strict=True):
+        places = (self._folder / LOCK, self._segment_path(self._end.segment))
+        for handle, path in zip(self._handles, places, strict=True):
             ours, there = os.fstat(handle), os.stat(path)
             if (ours.st_ino, ours.st_dev) != (there.st_ino, there.st_dev):
                 raise Damaged("a file of the log was exchanged while it was open")
@@ -300,10 +413,21 @@ class Store:
     def _commit(self, records: Sequence[Record]) -> list[Receipt | NotARecord]:
         """Steps 3 to 5: on return the records are durable."""
         results, lines, end, wseq = self._compose(records)
-        if lines:
-            self._append(b"".join(lines))
-            self._end, self._wseq = end, wseq
+        if not lines:
+            return results
+        failed = self._append(b"".join(lines))
+        if failed:
+            return self._elsewhere(failed, records)
+        self._end, self._wseq = end, wseq
+        self._unsynced, self._grew_at = False, time.monotonic()
+        self._remember(results)
         return results
+
+    def _remember(self, results: Sequence[Receipt | NotARecord]) -> None:
+        """Keep the hashes that were handed out, to hold the disk against them before they are signed."""
+        if len(self._own) > REMEMBERED:
+            self._own.clear()
+        self._own.update((result.seq, result.digest) for result in results if isinstance(result, Receipt))
 
     def _compose(self, records: Sequence[Record]) -> tuple[list[Receipt | NotARecord], list[bytes], End, int]:
         results: list[Receipt | NotARecord] = []
@@ -316,7 +440,7 @@ class Store:
             except NotARecord as fault:
                 results.append(fault.with_traceback(None))
                 continue
-            end, wseq = End(end.records + 1, end.bytes + len(line) + 1, link(line)), wseq + 1
+            end, wseq = self._after(end, line), wseq + 1
             lines += (line, b"\n")
             results.append(_receipt(record, envelope, end.last))
         return results, lines, end, wseq
@@ -333,8 +457,9 @@ class Store:
             writer=Writer(id=self.id, pid=os.getpid(), wseq=wseq, ver=self._version),
         )
 
-    def _append(self, data: bytes) -> None:
-        segment, failed = self._handles[1], 0
+    def _append(self, data: bytes) -> OSError | None:
+        """Write and sync. A fault of the sync is returned, once what it left is cut off. Raises OSError."""
+        segment = self._handles[1]
         try:
             self._disk.write_all(segment, data)
         except OSError:
@@ -343,52 +468,69 @@ class Store:
         try:
             self._disk.sync(segment)
         except OSError as error:
-            failed = error.errno or 0
-        if failed:
             self._take_back()
-            raise SyncFailed(failed, "the data may not be on the disk")
+            return error
+        return None
+
+    def _elsewhere(self, failed: OSError, records: Sequence[Record]) -> list[Receipt | NotARecord]:
+        """Write what waited for a failed sync into a new segment, once. Raises SyncFailed."""
+        fault = SyncFailed(failed.errno or errno.EIO, "the data may not be on the disk")
+        if self._abandoned or self._size() != self._end.offset or not self._end.records:
+            raise fault
+        self._abandoned = True
+        left = SegmentAbandoned(segment=self._end.segment, bytes=self._end.offset, error=reason(failed))
+        self._next_segment()
+        return self._commit([left, *records])[1:]
+
+    def _settle(self) -> None:
+        """Sync what a writer that died may have left unsynced, before anybody relies on it."""
+        if self._unsynced:
+            failed = 0
+            try:
+                self._disk.sync(self._handles[1])
+            except OSError as error:
+                failed = error.errno or errno.EIO
+            if failed:
+                raise SyncFailed(failed, "the data may not be on the disk")
+            self._unsynced = False
 
     def _take_back(self) -> None:
         """Cut off lines that nobody was told about. Where even that fails the next opening finds them."""
         with suppress(OSError):
-            self._disk.truncate(self._handles[1], self._end.bytes)
+            self._disk.truncate(self._handles[1], self._end.offset)
 
-    # -- the head --------------------------------------------------------------------------------
+    # -- signing ---------------------------------------------------------------------------------
 
-    def _put_head(self, *, sealed: bool) -> None:
-        heads.write(self._disk, self._folder, self._head(self._end, self.origin, sealed=sealed), self._key)
-        self._covered, self._head_at = self._end.records, time.monotonic()
+    def _publish(self, *, force: bool, sealed: bool = False) -> None:
+        self._publisher.publish(self._end, self._own, force=force, sealed=sealed)
+        if self._publisher.covered >= self._end.records:
+            self._own.clear()
 
-    @staticmethod
-    def _head(end: End, origin: str, *, sealed: bool) -> Head:
-        now = timestamp(time.time_ns())
-        return Head(origin=origin, records=end.records, bytes=end.bytes, last=end.last, sealed=sealed, ts=now)
+    def _next_key(self, head: Head) -> KeyRotated:
+        """The announcement of a key that is there already."""
+        key = keys.make(self._disk, self._folder, self.origin, self._key)
+        return KeyRotated(epoch=head.epoch + 1, next=str(key))
 
     # -- small things ----------------------------------------------------------------------------
 
     def _size(self) -> int:
         return os.fstat(self._handles[1]).st_size
 
-    def _line_before(self, position: int) -> str:
-        """The link of the line that ends, newline included, at `position`."""
-        start = max(0, position - MAX_BYTES - 2)
-        block = os.pread(self._handles[1], position - start, start)
-        return link(block[:-1].rpartition(b"\n")[2]) if block.endswith(b"\n") else ""
+    def _ends_as(self, head: Head) -> bool:
+        """Whether the line that ends at the head's place is the one that was signed last."""
+        start = max(0, head.offset - MAX_BYTES - 2)
+        block = os.pread(self._handles[1], head.offset - start, start)
+        return block.endswith(b"\n") and link(block[:-1].rpartition(b"\n")[2]) == head.last
 
-    def _close_handles(self) -> None:
-        handles, self._handles = self._handles, ()
-        for handle in handles:
+    def _close_handles(self, keep: int = 0) -> None:
+        handles, self._handles = self._handles, self._handles[:keep]
+        for handle in handles[keep:]:
             os.close(handle)
 
 
 def _receipt(record: Record, envelope: Envelope, last: str) -> Receipt:
     call: str = getattr(record, "call", None) or ""
     return Receipt(id=envelope.id, kind=record.kind(), call=call, seq=envelope.seq, digest=last)
-
-
-def _create(head: Head) -> int:
-    """Only a log without records may lack its segment; a lost one is not replaced by an empty one."""
-    return 0 if head.records else os.O_CREAT
 
 
 def _boot() -> str:

@@ -1,19 +1,20 @@
-"""Is a log whole? Every line is read strictly, followed from the first to the last, and held against the head.
+"""Is a log whole? Every line is read strictly, followed from the first to the last, and held against what was signed.
 
 Steps:
- 1. freeze     the head and the segments' sizes, under the append lock where it can be taken
+ 1. freeze     the checkpoints and the segments' sizes, under the append lock where it can be taken
  2. folder     only segments, numbered without gaps, and no other `.jsonl`
- 3. lines      canonical form, `seq` without gaps, `prev` the link of the line before, each writer's own count
- 4. head       the log is as long and ends as the head says; after a sealed head nothing follows
- 5. meaning    every intent has an outcome or is recorded as an orphan; the last writer sealed the log
+ 3. lines      canonical form, `seq` without gaps, `prev` the hash of the line before, each writer's own count
+ 4. signed     each checkpoint: signature, root, order; tiles; the checkpoint accepted last time (`vouched.py`)
+ 5. end        the latest checkpoint covers everything, and is the one that is published
+ 6. meaning    every intent has an outcome or is recorded as an orphan; the last writer sealed the log
 
 Invariants:
 * There is no "warning but fine": whatever is not explained makes the status other than WHOLE.
-* It writes nothing, needs no key and works on a copy; with the key it also checks who wrote the head.
+* It writes nothing and works on a copy. Without a key from outside it takes the folder's own, and says so.
 * A report holds positions and counts, nothing of what the records say.
 
-What it cannot see: a log rolled back together with its head to an older state, and, without the key, a
-log rewritten from end to end. Copies of `head.json` kept elsewhere show both.
+What it cannot see: with the folder's own key, a log rewritten from end to end under a new key; and, without
+a checkpoint from earlier, a log rolled back to an older state that was sealed.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ from typing import Any
 
 import msgspec
 
+from aigov.audit import checkpoints
 from aigov.audit import head as heads
 from aigov.audit.canonical import NotARecord, decode, link, origin_link
+from aigov.audit.checkpoints import Notes
 from aigov.audit.disk import locked, open_regular, reason
 from aigov.audit.head import Head, HeadAltered
+from aigov.audit.note import Checkpoint, NoteError, VerifierKey, split
 from aigov.audit.orphans import CLOSING, OPENING, kind_of
-from aigov.audit.reader import SEGMENTS, Lines, segments
-from aigov.audit.records import CallOrphaned, LogGenesis, LogSealed
+from aigov.audit.reader import SEGMENTS, Lines, extents
+from aigov.audit.records import CallOrphaned, KeyRotated, LogGenesis, LogSealed
 from aigov.audit.store import LOCK
+from aigov.audit.vouched import Vouched
 
 MAX_PROBLEMS = 100
 LOCK_SECONDS = 2.0
@@ -66,8 +71,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What verification found. `problems` holds the first 100, `more` counts the others.
 
-    `keyed`: the head was checked with the key. `open_calls`: intents without outcome that nobody
-    recorded as orphans. `covered`: records that the head vouches for. `first_ts`, `last_ts`: RFC 3339.
+    `vkey`: the key that the log was held against; `pinned`: it came from outside of the folder. `keyed`: the
+    writers' own state was checked with their key. `covered`: records under a good checkpoint, `checkpoints`:
+    how many there are. `open_calls`: intents without outcome that nobody recorded as orphans. `first_ts`,
+    `last_ts`: RFC 3339. `root` and `latest`: the tree of the last good checkpoint, and its note.
     """
 
     status: Status
@@ -75,10 +82,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     more: int = 0
     records: int = 0
     covered: int = 0
+    checkpoints: int = 0
     segments: int = 0
     bytes: int = 0
     sealed: bool = False
     keyed: bool = False
+    vkey: str = ""
+    pinned: bool = False
     open_calls: int = 0
     orphaned_calls: int = 0
     writers: int = 0
@@ -86,18 +96,32 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     first_ts: str = ""
     last_ts: str = ""
     last: str = ""
+    latest: str = ""
 
 
 class _Frozen(msgspec.Struct, frozen=True):
     """A log at one moment: what the check is held against, however long it takes."""
 
     head: Head | None
-    files: tuple[tuple[Path, int], ...]
+    latest: bytes | None
+    notes: int
+    files: tuple[tuple[Path, int, int], ...]
 
 
-def verify(folder: Path, key: bytes | None = None, progress: Progress | None = None) -> Report:
-    """Check a log's folder. `progress(done, total)` is told bytes about once a mebibyte. Raises nothing of its own."""
-    check = _Check(Path(folder), key, progress)
+def verify(
+    folder: Path,
+    key: bytes | None = None,
+    progress: Progress | None = None,
+    *,
+    vkey: VerifierKey | None = None,
+    known: bytes | None = None,
+) -> Report:
+    """Check a log's folder. `progress(done, total)` is told bytes about once a mebibyte. Raises nothing of its own.
+
+    `vkey`: the public key that the log must be signed with, from a source other than the folder. `known`: a
+    checkpoint of this log that was accepted before. `key`: the writers' secret, which checks their state too.
+    """
+    check = _Check(Path(folder), key, progress, vkey, known)
     try:
         check.run()
     except OSError as error:
@@ -108,14 +132,19 @@ def verify(folder: Path, key: bytes | None = None, progress: Progress | None = N
 class _Check:
     """One run over one log."""
 
-    def __init__(self, folder: Path, key: bytes | None, progress: Progress | None) -> None:
+    def __init__(
+        self, folder: Path, key: bytes | None, progress: Progress | None, vkey: VerifierKey | None, known: bytes | None
+    ) -> None:
         self._folder = folder
         self._key = key
         self._progress = progress
+        self._vkey, self._pinned = vkey, vkey is not None
+        self._known = known
         self._faults: list[Fault] = []
         self._worst: set[Status] = set()
         self._more = 0
         self._head: Head | None = None
+        self._vouched: Vouched | None = None
         self._file, self._line = "", 0
         self._seq, self._last, self._bytes, self._total = 0, "", 0, 0
         self._origin = self._first_ts = self._last_ts = self._last_kind = ""
@@ -123,19 +152,19 @@ class _Check:
         self._open: set[str] = set()
         self._orphaned = 0
         self._segments = 0
-        self._reached_head = False
 
     def run(self) -> None:
         """The steps in order. Raises OSError."""
         frozen = self._freeze()  # 1
         self._head = frozen.head
-        self._total = sum(size for _, size in frozen.files)
+        self._total = sum(size for _, size, _ in frozen.files)
         self._check_names(frozen)  # 2
-        self._reach()
-        for path, size in frozen.files:  # 3
-            self._segment(path, size)
-        self._check_head()  # 4
-        self._check_meaning()  # 5
+        notes = Notes(self._folder / checkpoints.ALL, frozen.notes)
+        self._vouched = self._begin_vouching(notes)
+        for path, size, after in frozen.files:  # 3, and 4 on the way
+            self._segment(path, size, after)
+        self._check_end(self._vouched, notes, frozen.latest)  # 5
+        self._check_meaning()  # 6
 
     def cannot(self, what: str) -> None:
         """Note that something cannot be checked."""
@@ -144,17 +173,20 @@ class _Check:
     def report(self) -> Report:
         """What was found, in numbers. TAMPERED outweighs what cannot be checked, and that what is missing."""
         order = (Status.TAMPERED, Status.UNCHECKABLE, Status.INCOMPLETE)
-        head = self._head
+        vouched = self._vouched
         return Report(
             status=next((status for status in order if status in self._worst), Status.WHOLE),
             problems=tuple(self._faults),
             more=self._more,
             records=self._seq,
-            covered=head.records if head else 0,
+            covered=vouched.covered if vouched else 0,
+            checkpoints=vouched.checkpoints if vouched else 0,
             segments=self._segments,
             bytes=self._bytes,
-            sealed=bool(head and head.sealed and self._last_kind == LogSealed.kind()),
-            keyed=self._key is not None and head is not None,
+            sealed=self._sealed(),
+            keyed=self._key is not None and self._head is not None,
+            vkey=str(self._vkey) if self._vkey else "",
+            pinned=self._pinned,
             open_calls=len(self._open),
             orphaned_calls=self._orphaned,
             writers=len(self._writers),
@@ -162,6 +194,7 @@ class _Check:
             first_ts=self._first_ts,
             last_ts=self._last_ts,
             last=self._last,
+            latest=vouched.latest.decode() if vouched else "",
         )
 
     # -- 1 and 2: the folder ---------------------------------------------------------------------
@@ -173,10 +206,17 @@ class _Check:
                 handle = open_regular(self._folder / LOCK)
                 stack.callback(os.close, handle)
                 stack.enter_context(locked(handle, LOCK_SECONDS))
-            files = tuple((path, path.stat().st_size) for path in segments(self._folder))
-            return _Frozen(self._read_head(), files)
+            # What is published was durable before, so the lines are looked at last.
+            head, latest = self._read_head(), checkpoints.latest(self._folder)
+            notes = _size(self._folder / checkpoints.ALL)
+            ends = dict(extents(self._folder))
+            files = tuple((path, end, _size(path) - end) for path, end in ends.items())
+            return _Frozen(head, latest, notes, files)
 
     def _read_head(self) -> Head | None:
+        """The writers' own state, for who has their key."""
+        if self._key is None:
+            return None
         head = None
         try:
             head = heads.read(self._folder, self._key)
@@ -184,13 +224,13 @@ class _Check:
             self._note(Status.TAMPERED, str(fault).partition(": ")[2], file=heads.HEAD)
         else:
             if head is None:
-                self._note(Status.UNCHECKABLE, "there is no head", file=heads.HEAD)
+                self._note(Status.INCOMPLETE, "the writers' own state is not there", file=heads.HEAD)
         return head
 
     def _check_names(self, frozen: _Frozen) -> None:
         self._segments = len(frozen.files)
-        known = {path for path, _ in frozen.files}
-        for number, (path, _) in enumerate(frozen.files):
+        known = {path for path, _, _ in frozen.files}
+        for number, (path, _, _) in enumerate(frozen.files):
             if int(path.stem) != number:
                 self._note(Status.TAMPERED, "a segment is missing before this one", file=self._name(path))
                 break
@@ -201,16 +241,44 @@ class _Check:
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
 
+    def _begin_vouching(self, notes: Notes) -> Vouched | None:
+        """What signs this log: the key from outside, else the folder's own."""
+        try:
+            self._vkey = self._vkey or checkpoints.vkey(self._folder)
+        except NoteError as fault:
+            self._note(Status.TAMPERED, fault.why, file=checkpoints.VKEY)
+            return None
+        if self._vkey is None:
+            self._note(Status.UNCHECKABLE, "there is no key to check it with", file=checkpoints.VKEY)
+            return None
+        return Vouched(self._folder, self._vkey, iter(notes), self._marks(), self._tell)
+
+    def _marks(self) -> dict[int, tuple[str, str]]:
+        """States that the log must have gone through, apart from its checkpoints: size, root, and what to say."""
+        marks: dict[int, tuple[str, str]] = {}
+        if self._head is not None and self._head.records:
+            marks[self._head.records] = self._head.root, "the log is not the one that its writers signed last"
+        if self._known is not None:
+            try:
+                known = Checkpoint.parse(split(self._known)[0])
+            except NoteError as fault:
+                self._note(Status.UNCHECKABLE, f"the checkpoint kept from before: {fault.why}", file=".")
+            else:
+                marks[known.size] = known.root.hex(), "the log is not the one that was accepted before"
+        return {size: mark for size, mark in marks.items() if size}
+
+    def _tell(self, file: str, what: str) -> None:
+        self._note(Status.TAMPERED, what, file=file or None)
+
     # -- 3: the lines ----------------------------------------------------------------------------
 
-    def _segment(self, path: Path, size: int) -> None:
+    def _segment(self, path: Path, size: int, after: int) -> None:
         self._file, self._line = self._name(path), 0
         lines, told = Lines(path, 0, size), 0
         for line in lines:
             self._line += 1
             self._one(line)
             self._bytes += len(line) + 1
-            self._reach()
             if self._progress is not None and self._bytes - told >= PROGRESS_BYTES:
                 told = self._bytes
                 self._progress(self._bytes, self._total)
@@ -219,36 +287,43 @@ class _Check:
         if lines.torn:
             self._line += 1
             self._torn()
+        elif after:
+            self._note(Status.INCOMPLETE, "bytes after the end of an abandoned segment; a writer cuts them off")
         if self._progress is not None:
             self._progress(self._bytes, self._total)
 
     def _one(self, line: bytes) -> None:
         """One line: in form, in sequence, bound to the one before, and next of its writer."""
+        leaf = link(line)
+        entry = None
         try:
             entry = decode(line)
         except NotARecord as fault:
             self._note(Status.TAMPERED, f"not a record: {fault.why}")
-            self._seq, self._last = self._seq + 1, link(line)
-            return
-        if not self._seq:
-            self._begin(entry)
-        if entry.seq != self._seq:
-            self._note(Status.TAMPERED, f"record {entry.seq} stands where record {self._seq} belongs")
-        elif entry.prev != self._last:
-            self._note(Status.TAMPERED, "does not follow from the line before; one of the two was changed")
-        self._count(entry)
-        self._seq, self._last = entry.seq + 1, link(line)
-        self._mean(entry)
+        if entry is not None:
+            if not self._seq:
+                self._begin(entry)
+            if entry.seq != self._seq:
+                self._note(Status.TAMPERED, f"record {entry.seq} stands where record {self._seq} belongs")
+            elif entry.prev != self._last:
+                self._note(Status.TAMPERED, "does not follow from the line before; one of the two was changed")
+            self._count(entry)
+            self._mean(entry)
+        self._seq, self._last = (self._seq if entry is None else entry.seq) + 1, leaf
+        if self._vouched is not None:
+            if entry is not None and self._last_kind == KeyRotated.kind():
+                self._vouched.announce(entry.next)
+            self._vouched.add(bytes.fromhex(leaf))
 
     def _begin(self, entry: Any) -> None:
-        """The first line says what log this is; the head has to agree."""
+        """The first line says what log this is; the key has to be its own."""
         self._origin = getattr(entry, "origin", "")
         self._last = origin_link(self._origin)
         self._first_ts = entry.ts
         if kind_of(entry) != LogGenesis.kind():
             self._note(Status.TAMPERED, "the log does not begin with its genesis")
-        elif self._head is not None and self._head.origin != self._origin:
-            self._note(Status.TAMPERED, "the head belongs to another log")
+        elif self._vkey is not None and (self._origin, entry.key) != (self._vkey.name, str(self._vkey)):
+            self._note(Status.TAMPERED, "the log belongs to another key")
 
     def _count(self, entry: Any) -> None:
         writer = entry.writer
@@ -267,40 +342,41 @@ class _Check:
             self._orphaned += kind == CallOrphaned.kind()
 
     def _torn(self) -> None:
-        """Bytes without a newline at the end: a writer was killed, unless the head knew them whole."""
-        if self._head is not None and self._bytes < self._head.bytes:
-            return  # the head says so itself, below
+        """Bytes without a newline at the end: a writer was killed, or is writing."""
         sealed = self._head is not None and self._head.sealed
         status = Status.TAMPERED if sealed else Status.INCOMPLETE
         self._note(status, "the last line is torn; a writer moves it aside when it next opens the log")
 
-    # -- 4 and 5: the end ------------------------------------------------------------------------
+    # -- 5 and 6: the end ------------------------------------------------------------------------
 
-    def _reach(self) -> None:
-        """Hold the log against the head at the very byte where the head was written."""
-        head = self._head
-        if head is not None and self._bytes == head.bytes and not self._reached_head:
-            self._reached_head = True
-            last = self._last or origin_link(head.origin)
-            if (self._seq, last) != (head.records, head.last):
-                self._note(Status.TAMPERED, "the line is not the one that the head ends with")
-
-    def _check_head(self) -> None:
-        head = self._head
+    def _check_end(self, vouched: Vouched | None, notes: Notes, latest: bytes | None) -> None:
         self._line = 0
-        if head is None:
+        if vouched is None:
             return
-        if not self._reached_head:
-            missing = f"the head ends after record {head.records - 1}, and the lines do not end there"
-            self._note(Status.TAMPERED, missing, file=heads.HEAD)
-        elif head.sealed and self._bytes > head.bytes:
+        self._file = SEGMENTS
+        vouched.finish()
+        if notes.torn:
+            self._note(Status.INCOMPLETE, "the last checkpoint is torn", file=checkpoints.ALL)
+        if not vouched.checkpoints and latest is None:
+            self._note(Status.UNCHECKABLE, "there is no checkpoint: nothing here is signed", file=checkpoints.LATEST)
+            return
+        if latest != vouched.last:
+            status = Status.INCOMPLETE if latest is None or vouched.has(latest) else Status.TAMPERED
+            self._note(status, "it is not the last one of `checkpoints.log`", file=checkpoints.LATEST)
+        if vouched.count > vouched.latest_size:
+            late = f"{vouched.count - vouched.latest_size} records are in no checkpoint yet"
+            self._note(Status.INCOMPLETE, late, file=checkpoints.LATEST)
+        if self._head is not None and self._head.sealed and vouched.count > self._head.records:
             self._note(Status.TAMPERED, "there are lines after the sealed end", file=heads.HEAD)
-        elif not head.sealed:
-            self._note(Status.INCOMPLETE, "the log is not sealed: a writer is at work or ended without closing")
+
+    def _sealed(self) -> bool:
+        vouched = self._vouched
+        return vouched is not None and vouched.covered == self._seq > 0 and self._last_kind == LogSealed.kind()
 
     def _check_meaning(self) -> None:
-        if self._head is not None and self._head.sealed and self._last_kind != LogSealed.kind():
-            self._note(Status.TAMPERED, "the head is sealed, the last line is not a seal", file=heads.HEAD)
+        if not self._sealed():
+            what = "the log is not sealed: a writer is at work or ended without closing"
+            self._note(Status.INCOMPLETE, what, file=SEGMENTS)
         if self._open:
             self._note(Status.INCOMPLETE, f"{len(self._open)} calls have an intent and no outcome", file=SEGMENTS)
 
@@ -319,3 +395,10 @@ class _Check:
                 what=what,
             )
         )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -23,9 +23,13 @@ from typing import NamedTuple, TypeVar
 from aigov.audit.canonical import NotARecord
 from aigov.audit.disk import Busy, Disk, reason
 from aigov.audit.head import HeadAltered
+from aigov.audit.keys import KeyUnusable
+from aigov.audit.merkle import ProofError
+from aigov.audit.note import NoteError
 from aigov.audit.orphans import CLOSING, OPENING
+from aigov.audit.publish import SECONDS, Damaged
 from aigov.audit.records import CallOrphaned, Record
-from aigov.audit.store import HEAD_SECONDS, Damaged, Receipt, Store, SyncFailed
+from aigov.audit.store import BEAT_SECONDS, Receipt, Store, SyncFailed
 from aigov.errors import AuditUnavailable
 
 QUEUE_RECORDS = 8_192
@@ -123,20 +127,25 @@ class Worker:
         while (batch := self._take()) is not None:
             if batch:
                 self._serve(batch)
-            if self._opened and self._store.head_due:
+            if self._opened and self._store.due:
                 self._attempt(self._store.cover)
         self._finish()
 
     def _take(self) -> list[Pending] | None:
-        """What is queued, at most a batch; empty when only the head is due; None when all is done."""
+        """What is queued, at most a batch; empty when only a checkpoint is due; None when all is done."""
         with self._lock:
             while not self._queue and not self._stopping:
-                idle = HEAD_SECONDS if self._opened and self._store.uncovered else None
-                if not self._filled.wait(idle):
+                if not self._filled.wait(self._pause()):
                     return []
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_RECORDS))]
             self._room.notify_all()
             return batch or None
+
+    def _pause(self) -> float | None:
+        """How long to wait for records: no longer than until the next checkpoint or sign of life."""
+        if not self._opened:
+            return None
+        return SECONDS if self._store.uncovered else max(SECONDS, BEAT_SECONDS - self._store.idle)
 
     def _serve(self, batch: Sequence[Pending]) -> None:
         records = [pending.record for pending in batch if pending.record is not None]
@@ -182,7 +191,7 @@ class Worker:
             self._fault, shut = f"{reason(error)} on sync; open the log anew", True
         except OSError as error:
             self._fault, again = reason(error), True
-        except (Damaged, HeadAltered) as error:
+        except (Damaged, HeadAltered, KeyUnusable, NoteError, ProofError) as error:
             self._fault, again = str(error), True
         except Exception:  # noqa: BLE001 - whatever broke, the call that waits has to be refused, not left waiting
             self._fault, again = "a fault of the log itself", True

@@ -171,8 +171,8 @@ def test_a_record_without_canonical_form_is_refused_and_not_quoted(record: Recor
     assert "\ud800" not in str(caught.value)
 
 
-def test_a_link_is_the_sha_256_of_the_line() -> None:
-    assert link(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+def test_a_link_is_the_leaf_hash_of_rfc_6962() -> None:
+    assert link(b"") == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert origin_link("x") == link(b"aigov.audit/1 origin x")
 
 

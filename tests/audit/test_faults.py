@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import canonical, disk, store, worker
+from aigov.audit import canonical, disk, publish, reader, worker
 from aigov.audit.log import Log
 from aigov.audit.records import PluginFault
 from aigov.audit.settings import AuditSettings
@@ -92,14 +92,50 @@ def test_whole_lines_that_cannot_be_taken_back_stay_and_are_counted(opened: Open
     assert (report.status, report.writers) == (Status.WHOLE, 1)
 
 
-def test_after_a_failed_sync_nothing_is_written_until_the_log_is_opened_anew(
+def test_what_waited_for_a_failed_sync_is_written_again_in_a_new_segment(opened: Open, folder: Path, kit: Any) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    first = log.append(RECORD)
+    before = (folder / "seg/00000000.jsonl").read_bytes()
+    device.fail["sync"] = [errno.EIO]
+    second = log.append(RECORD)
+    log.close()
+    assert (folder / "seg/00000000.jsonl").read_bytes() == before
+    left, *_ = map(canonical.decode, (folder / "seg/00000001.jsonl").read_bytes().splitlines())
+    assert (type(left).__name__, left.segment, left.bytes, left.error) == ("SegmentAbandoned", 0, len(before), "EIO")
+    assert [record["id"] for record in reader.records(folder) if record["kind"] == "plugin.fault"] == [
+        first.id,
+        second.id,
+    ]
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_what_a_lying_disk_brings_back_after_an_abandoned_end_is_no_record(
+    opened: Open, folder: Path, kit: Any
+) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    log.append(RECORD)
+    device.fail["sync"] = [errno.EIO]
+    log.append(RECORD)
+    log.close()
+    old = folder / "seg/00000000.jsonl"
+    old.chmod(0o600)
+    with old.open("ab") as file:
+        file.write(kit.lines(folder)[-1] + b"\n")
+    assert verify(folder, kit.key).status == Status.INCOMPLETE
+    opened().close()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_after_a_second_failed_sync_nothing_is_written_until_the_log_is_opened_anew(
     opened: Open, folder: Path, kit: Any
 ) -> None:
     device = kit.FaultyDisk()
     log = opened(device)
     first = log.append(RECORD)
     before = (folder / "seg/00000000.jsonl").read_bytes()
-    device.fail["sync"] = [errno.EIO]
+    device.fail["sync"] = [errno.EIO, errno.EIO]
     assert "EIO on sync" in refused(log)
     device.calls.clear()
     assert log.failed
@@ -112,11 +148,14 @@ def test_after_a_failed_sync_nothing_is_written_until_the_log_is_opened_anew(
     with pytest.raises(AuditUnavailable):
         log.close()
     again.close()
-    acknowledged_are_there(folder, kit, [first.id, second.id])
+    assert [record["id"] for record in reader.records(folder) if record["kind"] == "plugin.fault"] == [
+        first.id,
+        second.id,
+    ]
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
-def test_all_that_wait_for_a_failed_sync_are_refused(opened: Open, kit: Any) -> None:
+def test_all_that_wait_for_a_sync_that_fails_twice_are_refused(opened: Open, kit: Any) -> None:
     device = kit.FaultyDisk()
     log = opened(device)
     device.hold.clear()
@@ -124,7 +163,7 @@ def test_all_that_wait_for_a_failed_sync_are_refused(opened: Open, kit: Any) -> 
     while "sync" not in device.calls[-1:]:
         time.sleep(0.001)
     waiting += [log.submit(RECORD) for _ in range(20)]
-    device.fail["sync"] = [errno.EIO]
+    device.fail["sync"] = [errno.EIO, errno.EIO]
     device.hold.set()
     outcomes = [future.exception(10) for future in waiting]
     assert outcomes[0] is None
@@ -134,7 +173,7 @@ def test_all_that_wait_for_a_failed_sync_are_refused(opened: Open, kit: Any) -> 
 def test_a_fault_of_the_head_refuses_nothing_that_is_durable(
     opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "HEAD_SECONDS", 0)
+    monkeypatch.setattr(publish, "SECONDS", 0)
     device = kit.FaultyDisk()
     log = opened(device)
     device.fail["replace"] = [errno.ENOSPC]
@@ -243,7 +282,7 @@ def test_a_read_only_folder(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, kit: Any) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert cannot_open(tmp_path / "file" / "audit", kit) == "ENOTDIR"
+    assert cannot_open(tmp_path / "file" / "audit", kit) in {"ENOTDIR", "EEXIST"}
 
 
 @pytest.mark.parametrize("lost", ["", "seg", "seg/00000000.jsonl", "head.json", "append.lock", "writers"])
@@ -351,7 +390,7 @@ def test_a_whole_line_that_is_no_record_is_not_continued(folder: Path, kit: Any)
 def test_a_log_that_is_shorter_than_its_head_is_not_continued(copy: Path, kit: Any) -> None:
     path = copy / "seg/00000000.jsonl"
     path.write_bytes(path.read_bytes()[:-500])
-    assert "as its head says" in cannot_open(copy, kit)
+    assert "as it was signed" in cannot_open(copy, kit)
 
 
 def test_records_without_a_head_are_not_continued(copy: Path, kit: Any) -> None:

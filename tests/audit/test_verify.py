@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import canonical, disk, head
-from aigov.audit.disk import Disk
+from aigov.audit import canonical, checkpoints, disk, merkle, note
 from aigov.audit.log import Log
+from aigov.audit.note import Checkpoint, VerifierKey
 from aigov.audit.records import CallOutcome, PluginFault
 from aigov.audit.verify import Report, Status, verify
+from aigov.crypto import public_ed25519
 
 Open = Callable[..., Log]
 SEGMENT = Path("seg/00000000.jsonl")
@@ -52,9 +53,15 @@ def test_every_changed_byte_is_noticed(copy: Path, kit: Any) -> None:
         assert verify(copy, kit.key).status == Status.TAMPERED, position
 
 
-def test_every_changed_byte_of_the_head_is_noticed_even_without_the_key(copy: Path) -> None:
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoints.log", "log.vkey"])
+def test_every_changed_byte_of_what_is_signed_is_noticed(copy: Path, name: str) -> None:
+    for position in each_byte_changed(copy / name):
+        assert verify(copy).status in (Status.TAMPERED, Status.INCOMPLETE), position
+
+
+def test_every_changed_byte_of_the_writers_state_is_noticed_with_their_key(copy: Path, kit: Any) -> None:
     for position in each_byte_changed(copy / "head.json"):
-        assert verify(copy).status == Status.TAMPERED, position
+        assert verify(copy, kit.key).status == Status.TAMPERED, position
 
 
 @given(st.data())
@@ -137,24 +144,53 @@ def rewritten(found: list[bytes], at: int, change: Callable[[dict[str, Any]], No
     return b"".join(line + b"\n" for line in lines)
 
 
-def test_a_log_that_was_changed_and_chained_again_does_not_match_its_head(copy: Path, kit: Any) -> None:
+def test_a_log_that_was_changed_and_chained_again_does_not_match_what_was_signed(copy: Path, kit: Any) -> None:
     found = kit.lines(copy)
     for at in range(2, len(found) - 1):
         (copy / SEGMENT).write_bytes(rewritten(found, at, lambda record: record.update(verdict="deny")))
         report = verify(copy)
         assert report.status == Status.TAMPERED
-        assert "head" in report.problems[0].what
+        assert "checkpoint" in report.problems[0].what
 
 
-def test_a_head_forged_to_match_does_not_pass_with_the_key(copy: Path, kit: Any) -> None:
-    content = rewritten(kit.lines(copy), 3, lambda record: record.update(verdict="deny"))
-    (copy / SEGMENT).write_bytes(content)
-    old = head.read(copy)
+def signed_again(copy: Path, content: bytes) -> VerifierKey:
+    """A log rewritten from end to end under a key of the forger's own, which is published in its place."""
+    old = checkpoints.vkey(copy)
     assert old is not None
-    new = msgspec.structs.replace(old, bytes=len(content), last=canonical.link(content.splitlines()[-1]))
-    head.write(Disk(), copy, new, b"not the key".ljust(32))
-    assert verify(copy).status == Status.WHOLE  # without the key nobody can tell
+    private = bytes(32)
+    key = VerifierKey(old.name, public_ed25519(private))
+    content = content.replace(str(old).encode(), str(key).encode())
+    lines = content.splitlines()
+    for at in range(1, len(lines)):
+        record = msgspec.json.decode(lines[at])
+        record["prev"] = canonical.link(lines[at - 1])
+        lines[at] = msgspec.json.encode(record, order="sorted")
+    (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in lines))
+    root = merkle.root_of([merkle.leaf_hash(line) for line in lines])
+    forged = note.sign(Checkpoint(key.name, len(lines), root).text(), key, private)
+    (copy / "checkpoint").write_bytes(forged)
+    (copy / "checkpoints.log").write_bytes(forged + b"\n")
+    (copy / "log.vkey").write_text(f"{key}\n")
+    return old
+
+
+def test_a_log_signed_again_with_another_key_does_not_pass_with_the_key_from_outside(copy: Path, kit: Any) -> None:
+    old = signed_again(copy, rewritten(kit.lines(copy), 3, lambda record: record.update(verdict="deny")))
+    assert verify(copy).status == Status.WHOLE  # with the folder's own key nobody can tell
+    assert not verify(copy).pinned
+    assert verify(copy, vkey=old).status == Status.TAMPERED
     assert verify(copy, kit.key).status == Status.TAMPERED
+
+
+def test_a_log_that_went_back_is_noticed_by_who_kept_a_checkpoint(opened: Open, folder: Path, tmp_path: Path) -> None:
+    opened().close()
+    shutil.copytree(folder, tmp_path / "older")
+    opened().close()
+    known = verify(folder).latest.encode()
+    assert verify(tmp_path / "older").status == Status.WHOLE
+    assert verify(tmp_path / "older", known=known).status == Status.TAMPERED
+    assert verify(folder, known=known).status == Status.WHOLE
+    assert verify(folder, known=verify(tmp_path / "older").latest.encode()).status == Status.WHOLE
 
 
 def test_lines_added_after_the_sealed_end_do_not_pass(copy: Path, kit: Any) -> None:
@@ -165,7 +201,8 @@ def test_lines_added_after_the_sealed_end_do_not_pass(copy: Path, kit: Any) -> N
     )  # fmt: skip
     with open(copy / SEGMENT, "ab") as file:
         file.write(canonical.encode(CallOutcome(call="c", outcome="released"), envelope) + b"\n")
-    assert verify(copy).status == Status.TAMPERED
+    assert verify(copy).status == Status.INCOMPLETE  # nobody signed it
+    assert verify(copy, kit.key).status == Status.TAMPERED
 
 
 def test_a_writers_missing_record_is_noticed_even_in_a_chain_that_holds(copy: Path, kit: Any) -> None:
@@ -198,7 +235,8 @@ def test_a_problem_names_file_line_and_record_and_nothing_of_the_content(copy: P
     found = kit.lines(copy)
     found[4] = found[4].replace(b"retail", b"secret")
     (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in found))
-    (fault,) = verify(copy, kit.key).problems
+    fault, signed = verify(copy, kit.key).problems[:2]
+    assert "checkpoint" in signed.what or "writers signed" in signed.what
     assert (fault.file, fault.line, fault.seq) == ("seg/00000000.jsonl", 6, 5)
     assert "secret" not in str(fault)
 
@@ -244,13 +282,6 @@ def test_a_torn_line_after_the_head_is_incomplete(opened: Open, folder: Path, ki
     assert "torn" in report.problems[0].what
 
 
-def test_a_new_log_without_records_is_incomplete(folder: Path, kit: Any) -> None:
-    folder.mkdir()
-    fresh = head.Head(origin="o", records=0, bytes=0, last=canonical.origin_link("o"), sealed=False, ts="t")
-    head.write(Disk(), folder, fresh, kit.key)
-    assert verify(folder, kit.key).status == Status.INCOMPLETE
-
-
 # -- what cannot be checked ----------------------------------------------------------------------
 
 
@@ -261,9 +292,24 @@ def test_what_is_no_log_cannot_be_checked(tmp_path: Path) -> None:
         assert verify(path).status == Status.UNCHECKABLE, path
 
 
-def test_a_log_without_its_head_cannot_be_checked(copy: Path, kit: Any) -> None:
+def test_a_log_without_checkpoints_cannot_be_checked(copy: Path) -> None:
+    (copy / "checkpoint").unlink()
+    assert verify(copy).status == Status.INCOMPLETE
+    (copy / "checkpoints.log").unlink()
+    assert verify(copy).status == Status.UNCHECKABLE
+
+
+def test_a_log_without_a_key_cannot_be_checked(copy: Path) -> None:
+    key = checkpoints.vkey(copy)
+    (copy / "log.vkey").unlink()
+    assert verify(copy).status == Status.UNCHECKABLE
+    assert verify(copy, vkey=key).status == Status.WHOLE
+
+
+def test_without_the_writers_state_a_log_is_not_whole_to_who_has_their_key(copy: Path, kit: Any) -> None:
     (copy / "head.json").unlink()
-    assert verify(copy, kit.key).status == Status.UNCHECKABLE
+    assert verify(copy, kit.key).status == Status.INCOMPLETE
+    assert verify(copy).status == Status.WHOLE
 
 
 def test_a_segment_that_cannot_be_read_cannot_be_checked(copy: Path, kit: Any) -> None:
@@ -282,10 +328,12 @@ def test_a_copy_is_opened_for_reading_alone(copy: Path, kit: Any, monkeypatch: p
     assert verify(copy, kit.key).status == Status.WHOLE
 
 
-def test_a_copy_of_records_and_head_alone_is_enough(copy: Path, kit: Any) -> None:
-    (copy / "append.lock").unlink()
-    shutil.rmtree(copy / "writers")
-    assert verify(copy, kit.key).status == Status.WHOLE
+def test_a_copy_of_records_and_checkpoints_alone_is_enough(copy: Path) -> None:
+    for name in ("append.lock", "publish.lock", "head.json"):
+        (copy / name).unlink()
+    for name in ("writers", "keys", "tile"):
+        shutil.rmtree(copy / name, ignore_errors=True)
+    assert verify(copy).status == Status.WHOLE
 
 
 def test_progress_is_told_up_to_the_end(sealed: Path) -> None:

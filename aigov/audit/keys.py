@@ -1,0 +1,75 @@
+"""The keys that sign a log's checkpoints: made at random, kept sealed, destroyed when their epoch ends.
+
+A private key lies in the log's own folder, `keys/<key id>.key`, sealed under a key that lies elsewhere: the
+one that the log is opened with, which comes from the policy's root key. So whoever has the folder alone, a
+backup of it or a copy, can verify and cannot sign; whoever has the root key alone cannot sign either; and
+what was signed under a key that is destroyed cannot be signed again by anybody.
+
+Invariants:
+* A private key is in no repr, no error and no file in the clear.
+* A sealed key opens only for the log and the public key that it was made for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from aigov.audit.disk import Disk, make_folder, open_regular
+from aigov.audit.note import VerifierKey
+from aigov.crypto import Unsealable, keyed_digest, public_ed25519, seal, unseal
+from aigov.errors import AigovError
+
+FOLDER = "keys"
+SUFFIX = ".key"
+KEY_BYTES = 32
+MAX_BYTES = 256
+
+
+class KeyUnusable(AigovError):
+    """A signing key that is not there, or does not open."""
+
+    code = "audit.key"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"{self.code}: {why}")
+
+
+def make(disk: Disk, folder: Path, origin: str, sealing: bytes) -> VerifierKey:
+    """Make a signing key for the log `origin` and keep it, durably. Raises OSError."""
+    private = secrets.token_bytes(KEY_BYTES)
+    key = VerifierKey(origin, public_ed25519(private))
+    make_folder(disk, folder / FOLDER)
+    disk.put(_path(folder, key), seal(_sealing(sealing), private, str(key).encode()))
+    return key
+
+
+def load(folder: Path, key: VerifierKey, sealing: bytes) -> bytes:
+    """The private key of `key`, 32 bytes. Raises KeyUnusable, OSError."""
+    why, private = "", b""
+    try:
+        with open(open_regular(_path(folder, key)), "rb") as file:
+            private = unseal(_sealing(sealing), file.read(MAX_BYTES), str(key).encode())
+    except FileNotFoundError:
+        why = "the log's signing key is not there"
+    except Unsealable:
+        why = "the log's signing key does not open with this key"
+    if why:
+        raise KeyUnusable(why)
+    return private
+
+
+def destroy(disk: Disk, folder: Path, key: VerifierKey) -> None:
+    """Remove a private key for good, as far as a file system lets go of what was in a file."""
+    _path(folder, key).unlink(missing_ok=True)
+    disk.sync_folder(folder / FOLDER)
+
+
+def _path(folder: Path, key: VerifierKey) -> Path:
+    return folder / FOLDER / (key.id.hex() + SUFFIX)
+
+
+def _sealing(key: bytes) -> bytes:
+    """A key for this purpose alone: the log's own key also authenticates its head."""
+    return bytes.fromhex(keyed_digest(key, "aigov.audit/1 signing keys"))

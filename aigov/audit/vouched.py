@@ -1,0 +1,177 @@
+"""What signatures say of a log, held against its leaf hashes as they come.
+
+Steps, for each checkpoint of `checkpoints.log` in order:
+ 1. size        above that of the one before, and reached by the log
+ 2. root        that of the tree over the records so far
+ 3. signature   by the key in force: the log's first key, later the one that the records announced before the
+                last checkpoint (`key.rotated`), so that the first key alone is trusted from outside
+ 4. tiles       full tiles, where the folder has any, are those of the records
+
+Invariants:
+* Nothing is believed because it is there: a checkpoint counts when its signature and its root are right.
+* `covered` never goes past a checkpoint that was wrong.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from aigov.audit import checkpoints, tiles
+from aigov.audit.merkle import HASH_BYTES
+from aigov.audit.note import Checkpoint, NoteError, VerifierKey, open_checkpoint, split
+from aigov.audit.tiles import Edge, Tile, Tiles
+
+Note = Callable[[str, str], None]
+RECENT = 16  # a checkpoint that was not replaced after a power loss is hardly older
+
+
+class Vouched:
+    """The checkpoints of one log, checked while its leaves are counted. `tell(file, what)` hears of each fault."""
+
+    def __init__(
+        self, folder: Path, key: VerifierKey, notes: Iterator[bytes], marks: dict[int, tuple[str, str]], tell: Note
+    ) -> None:
+        self._folder = folder
+        self._key = key
+        self._notes = notes
+        self._marks = marks
+        self._tell = tell
+        self._edge = Edge()
+        self._leaves: list[bytes] = []
+        self._tiles = Tiles(folder) if (folder / tiles.FOLDER).is_dir() else None
+        self._announced = ""
+        self._sound = True
+        self._differs = False
+        self._stop = -1
+        self._due: Checkpoint | None = None
+        self._note = b""
+        self._seen: deque[bytes] = deque(maxlen=RECENT)
+        self.count = 0
+        self.checkpoints = 0
+        self.covered = 0
+        self.latest = b""
+        self.latest_size = -1
+        self.last = b""
+        self._next()
+
+    def add(self, leaf: bytes) -> None:
+        """Count one more record by its leaf hash."""
+        self._leaves.append(leaf)
+        self.count += 1
+        if self.count == self._stop:
+            self.settle()
+
+    def announce(self, vkey: str) -> None:
+        """Note a key that the record counted last announces."""
+        self._announced = vkey
+
+    def settle(self) -> None:
+        """Bring the tree up to date and judge whatever ends here."""
+        leaves, self._leaves = self._leaves, []
+        for tile in self._edge.extend(leaves):
+            self._check_tile(tile)
+        if self.count in self._marks:
+            root, what = self._marks.pop(self.count)
+            if self._edge.root().hex() != root:
+                self._tell("", what)
+        while self._due is not None and self._due.size == self.count:
+            self._judge(self._due)
+            self._next()
+        self._aim()
+
+    def finish(self) -> None:
+        """What is left when the log ends: checkpoints and marks that it does not reach."""
+        self.settle()
+        for size, (_, what) in sorted(self._marks.items()):
+            self._tell("", f"{what}: it ends before record {size - 1}")
+        if self._due is not None:
+            self._tell(checkpoints.ALL, f"a checkpoint covers {self._due.size} records, and there are {self.count}")
+
+    def has(self, note: bytes) -> bool:
+        """Whether it is one of the last checkpoints: the one published may be older by a crash."""
+        return note in self._seen
+
+    # -- one checkpoint --------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Take the next checkpoint; one that is none, or out of order, is told and passed over."""
+        self._due = None
+        for note in self._notes:
+            self.last = self._note = note
+            self._seen.append(note)
+            try:
+                due = Checkpoint.parse(split(note)[0])
+            except NoteError as fault:
+                self._tell(checkpoints.ALL, f"not a checkpoint: {fault.why}")
+                self._sound = False
+                continue
+            if due.size <= self.latest_size or due.size < self.count:
+                self._tell(checkpoints.ALL, "a checkpoint stands out of order")
+                self._sound = False
+                continue
+            self._due = due
+            break
+        self._aim()
+
+    def _aim(self) -> None:
+        """The count at which something has to be judged next."""
+        stops = [size for size in self._marks if size > self.count]
+        if self._due is not None and self._due.size > self.count:
+            stops.append(self._due.size)
+        self._stop = min(stops, default=-1)
+
+    def _judge(self, due: Checkpoint) -> None:
+        self.checkpoints += 1
+        self.latest_size = due.size
+        why = ""
+        try:
+            open_checkpoint(self._note, self._key)
+        except NoteError as fault:
+            why = f"the checkpoint over {due.size} records does not count: {fault.why}"
+        if why:
+            self._tell(checkpoints.ALL, why)
+        elif due.root != self._edge.root():
+            why = f"the records are not those of the checkpoint over {due.size} of them"
+            if not self._differs:  # whatever follows differs as well
+                self._tell(checkpoints.ALL, why)
+            self._differs = True
+        self._sound = self._sound and not why
+        if self._sound:
+            self.covered, self.latest = due.size, self._note
+        self._change_key()
+
+    def _change_key(self) -> None:
+        """After the checkpoint that covers an announcement the announced key is in force."""
+        announced, self._announced = self._announced, ""
+        if announced:
+            try:
+                key = VerifierKey.parse(announced)
+            except NoteError:
+                key = None
+            if key is None or key.name != self._key.name:
+                self._tell("", "the next key that the log announces is none of its own")
+                self._sound = False
+                return
+            self._key = key
+
+    # -- tiles -----------------------------------------------------------------------------------
+
+    def _check_tile(self, tile: Tile) -> None:
+        """A full tile that a checkpoint covers is there, and is that of the records."""
+        if self._tiles is None:
+            return
+        found = self._tiles.stored(tile.level, tile.at)
+        if found == tile.data:
+            return
+        if found is None and self._due is None:
+            return  # no checkpoint covers it: its writer was not done
+        where = f"{tiles.FOLDER}/{tile.level}/{tile.at}"
+        if found is None:
+            self._tell(where, "a tile is missing")
+        elif tile.level or len(found) != len(tile.data):
+            self._tell(where, "a tile is not that of the records")
+        else:
+            first = next(at for at in range(len(found)) if found[at] != tile.data[at]) // HASH_BYTES
+            self._tell(where, f"record {tile.at * tiles.WIDTH + first} is not the one that was counted in")
