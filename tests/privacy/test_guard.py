@@ -206,7 +206,7 @@ def test_every_type_of_a_finding_is_declared(guard: PrivacyGuard, facts: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("action", "scope"), [("tokenise", None), ("tokenise", "session"), ("encrypt", None), ("", None)]
+    ("action", "scope"), [("tokenise", None), ("tokenise", "session"), ("shred", None), ("", None)]
 )
 def test_a_renderer_that_cannot_do_what_is_asked_refuses(guard: PrivacyGuard, action: str, scope: Any) -> None:
     edit = Edit(part=0, start=0, end=len(CANARY), type="EMAIL_ADDRESS", action=action, guard="privacy")
