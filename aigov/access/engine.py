@@ -19,7 +19,7 @@ from aigov.access.model import Model
 from aigov.access.patterns import REGEX_FUNCTIONS, Match, compiled
 from aigov.access.rules import Rule
 
-REBUILD_AFTER = 10_000
+REBUILD_AFTER = 500
 DEFAULT_SECTIONS = ("r", "p", "e", "m")
 
 

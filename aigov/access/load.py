@@ -191,14 +191,19 @@ def _matcher_problems(
     except matcher.Unreadable as error:
         yield Problem(definition.where, str(error), "write it as `g(r.sub, p.sub) && r.obj == p.obj`")
         return
-    known = {f"{at.key}_{name}" for at in fields for name in at.fields}
-    known |= matcher.FUNCTIONS | {"eval"} | {found.key for found in model.section("g")}
-    for name in sorted(matcher.referenced(tree) - known):
+    for name in _unknown(tree, fields, model):
         yield Problem(definition.where, f"unknown name `{name}`", "use fields of `r` and `p`, and Casbin's functions")
     yield from _pattern_problems(definition, tree)
     subject = _subjects(fields[0], request)
     if subject and "eval" not in matcher.referenced(tree) and not subject & matcher.referenced(tree):
         yield Problem(definition.where, "the matcher never looks at who asks", f"compare `{min(subject)}`")
+
+
+def _unknown(tree: ast.expr, fields: Sequence[Definition], model: Model) -> list[str]:
+    """The names in an expression that stand for nothing."""
+    known = {f"{at.key}_{name}" for at in fields for name in at.fields}
+    known |= matcher.FUNCTIONS | {"eval"} | {found.key for found in model.section("g")}
+    return sorted(matcher.referenced(tree) - known)
 
 
 def _subjects(definition: Definition, request: Sequence[str]) -> set[str]:
@@ -261,12 +266,13 @@ def _priority_problems(model: Model, rules: Sequence[Rule], text: Text) -> Itera
 
 def _cycle_problems(rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
     """A cycle, or a path that Casbin would stop following; named at the line that closes it."""
-    for graph in links(rules, rules[0].ptype if rules else "g").values():
+    for tenant, graph in links(rules, rules[0].ptype if rules else "g").items():
         depth: dict[str, int] = {}
         for name in graph:
             closing = _too_deep(name, graph, depth)
             if closing:
-                line = next(rule.line for rule in rules if rule.fields[:2] == closing[:2])
+                wanted = (*closing[:2], *([tenant] if tenant else []))
+                line = next(rule.line for rule in rules if rule.fields == wanted)
                 yield text.problem(line, 1, closing[2], "take one of its `g` lines out")
                 break
 
@@ -312,18 +318,19 @@ def _evaluated_problems(model: Model, rules: Sequence[Rule], text: Text, request
         if texts in seen:
             continue
         seen.add(texts)
-        yield from _evaluated_problem(definition, texts, subject, text.at(rule.line))
+        yield from _evaluated_problem(model, texts, subject, text.at(rule.line))
 
 
-def _evaluated_problem(
-    definition: Definition, texts: tuple[str, ...], subject: set[str], where: Location
-) -> Iterator[Problem]:
+def _evaluated_problem(model: Model, texts: tuple[str, ...], subject: set[str], where: Location) -> Iterator[Problem]:
+    definition, fields = model.definitions["m"], (model.definitions["r"], model.definitions["p"])
     try:
         tree = matcher.tree(definition.value, texts)
     except matcher.Unreadable as error:
         yield Problem(where, f"the condition of this rule is {error}", "write it as `r.clearance >= 3`")
         return
-    for problem in _pattern_problems(definition, tree):
+    for name in _unknown(tree, fields, model):
+        yield Problem(where, f"unknown name `{name[:40]}` in the condition of this rule", "use fields of `r` and `p`")
+    for problem in (*_pattern_problems(definition, tree), *_bad_constants(tree, where)):
         yield problem._replace(where=where)
     if not subject & matcher.referenced(tree):
         yield Problem(where, "neither the matcher nor this rule looks at who asks", f"compare `{min(subject)}`")
@@ -332,17 +339,28 @@ def _evaluated_problem(
 def _bad_patterns(model: Model, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
     """A pattern that its function cannot take, or that could keep an engine busy for ever."""
     definition, policy = model.definitions["m"], model.definitions["p"]
-    for call in ast.walk(matcher.tree(definition.value)):
-        name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
-        if name not in matcher.PATTERN_FUNCTIONS - {"ipMatch"} or not isinstance(call, ast.Call):
-            continue
-        held = call.args[1]
-        if isinstance(held, ast.Constant) and isinstance(held.value, str):
-            why = _pattern_problem(name, held.value)
-            if why:
-                yield Problem(definition.where, f"no pattern for `{name}`: {why}", "rewrite it")
-        elif isinstance(held, ast.Name) and held.id.removeprefix("p_") in policy.fields:
+    tree = matcher.tree(definition.value)
+    yield from _bad_constants(tree, definition.where)
+    for name, held in _pattern_calls(tree):
+        if isinstance(held, ast.Name) and held.id.removeprefix("p_") in policy.fields:
             yield from _bad_rule_patterns(name, policy.fields.index(held.id.removeprefix("p_")), rules, text)
+
+
+def _pattern_calls(tree: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Each call of a pattern function, with the expression of its pattern."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id in matcher.PATTERN_FUNCTIONS - {"ipMatch"}:
+            yield call.func.id, call.args[1]
+
+
+def _bad_constants(tree: ast.expr, where: Location) -> Iterator[Problem]:
+    for name, held in _pattern_calls(tree):
+        why = (
+            _pattern_problem(name, held.value) if isinstance(held, ast.Constant) and isinstance(held.value, str) else ""
+        )
+        if why:
+            yield Problem(where, f"no pattern for `{name}`: {why}", "rewrite it")
 
 
 def _bad_rule_patterns(name: str, place: int, rules: Sequence[Rule], text: Text) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Sequence
 
 PATTERN_FUNCTIONS = frozenset({
@@ -19,6 +20,7 @@ PATTERN_FUNCTIONS = frozenset({
 FUNCTIONS = PATTERN_FUNCTIONS | {"timeMatch"}
 EVAL = re.compile(r"\beval\((?P<rule>[^)]*)\)")
 MAX_CHARS = 8192
+MAX_DEPTH = 64
 
 
 class Unreadable(ValueError):
@@ -54,15 +56,28 @@ def tree(text: str, rules: Sequence[str] = ()) -> ast.expr:
     text = re.sub(r"!(?!=)", "not ", text.replace("&&", "and").replace("||", "or"))
     problem = ""
     try:
-        body = ast.parse(text.strip()).body
+        with warnings.catch_warnings():
+            # A backslash in a text, as regular expressions have it, is what Casbin takes it for.
+            warnings.simplefilter("ignore")
+            body = ast.parse(text.strip()).body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         problem = f"no expression: {error.msg}" if isinstance(error, SyntaxError) else "no expression"
         body = []
     if problem or len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise Unreadable(problem or "not one expression")
+    if _deeper(body[0].value, MAX_DEPTH):
+        raise Unreadable(f"nested over {MAX_DEPTH} deep")
     return body[0].value
 
 
 def referenced(node: ast.AST) -> set[str]:
     """Every name in an expression: request fields, rule fields and functions."""
     return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
+
+
+def _deeper(node: ast.AST, limit: int) -> bool:
+    """Whether a tree is nested deeper than `limit`; gone through level by level, so that depth costs no stack."""
+    level: list[ast.AST] = [node]
+    for _ in range(limit):
+        level = [child for each in level for child in ast.iter_child_nodes(each)]
+    return bool(level)

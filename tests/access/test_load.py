@@ -149,6 +149,36 @@ def test_a_condition_that_forgets_who_asks_is_refused(write) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("r.sub == p.owner", "unknown name `p_owner` in the condition of this rule"),
+        ('r.sub != "" && regexMatch(r.obj, "(?=a)a")', "no pattern for `regexMatch`: a linear-time engine"),
+        ('r.sub != "" && keyMatch(p.obj, r.obj)', "`keyMatch` takes its pattern from the request"),
+    ],
+)
+def test_a_condition_is_checked_as_a_matcher_is(write, condition: str, message: str) -> None:
+    model = PLAIN.replace("p = sub, obj", "p = rule, obj").replace("g(r.sub, p.sub)", "eval(p.rule)")
+    found = refused(write(f"p, {condition}, x, read\n", model), THREE)
+    assert found.startswith("access/policy.csv:1:1: ")
+    assert message in found
+
+
+def test_a_matcher_that_is_nested_too_deep_is_refused(write, tenants) -> None:
+    for deep in ("!" * 200 + "(r.act == p.act)", "(" * 100 + "r.act == p.act" + ")" * 100 + "&& !" * 70 + "True"):
+        assert "access/model.conf:14:1: " in refused(write(GRANT, tenants.replace("r.act == p.act", deep)))
+
+
+def test_a_backslash_in_a_matcher_is_no_warning(write, tenants) -> None:
+    model = tenants.replace("r.act == p.act", r'regexMatch(r.act, "^\w+$")')
+    assert load(write(GRANT, model), AccessSettings()).rules
+
+
+def test_a_cycle_is_named_in_its_own_tenant(write) -> None:
+    policy = GRANT + "g, a, b, one\ng, b, a, two\ng, b, c, one\ng, c, b, one\n"
+    assert "access/policy.csv:5:1: the role" in refused(write(policy))
+
+
 def test_a_condition_that_is_no_expression_is_refused(write) -> None:
     model = PLAIN.replace("p = sub, obj", "p = rule, obj").replace("g(r.sub, p.sub)", "eval(p.rule)")
     assert "policy.csv:1:1: the condition of this rule is no expression" in refused(
