@@ -12,17 +12,23 @@ from aigov.audit import records
 from aigov.types import Decision, Edit, Finding, Part, Principal, Reason, Ruling
 
 
-def actor(principal: Principal | None, refer: Callable[[str], str]) -> records.Actor | None:
+def actor(principal: Principal | None, refer: Callable[[str, str], str]) -> records.Actor | None:
     """Who asked, by pseudonym, and the chain of those they ask for."""
     if principal is None:
         return None
     chain, behind = [], principal.on_behalf_of
     while behind is not None:
-        chain.append(refer(behind.id))
+        chain.append(refer(behind.id, behind.tenant))
         behind = behind.on_behalf_of
     return records.Actor(
-        ref=refer(principal.id), roles=principal.roles, tenant=principal.tenant, on_behalf_of=tuple(chain)
-    )
+        ref=refer(principal.id, principal.tenant), roles=principal.roles, tenant=principal.tenant,
+        on_behalf_of=tuple(chain),
+    )  # fmt: skip
+
+
+def session(principal: Principal | None, ref: str, relate: Callable[[str, str, str], str]) -> str:
+    """What stands for a conversation: it goes with the person, and tells nothing once they are erased."""
+    return relate(principal.id, principal.tenant, ref) if principal is not None else ""
 
 
 def judged(decision: Decision, findings: Iterable[Finding], parts: Sequence[Part]) -> dict[str, Any]:

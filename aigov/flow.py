@@ -29,6 +29,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,7 +37,7 @@ import msgspec
 from aigov import account
 from aigov.audit import records
 from aigov.audit.log import Receipt
-from aigov.errors import Denied, GuardFault, Malformed, ReviewError, ReviewPending
+from aigov.errors import AuditUnavailable, Denied, GuardFault, Malformed, ReviewError, ReviewPending
 from aigov.examine import Walk, ask, examine, outside, stated_confidence
 from aigov.laid_out import LaidOutCall
 from aigov.passage import (
@@ -86,6 +87,8 @@ def govern(request: Request, snapshot: Snapshot) -> Walk[Ending]:
         return (yield from path.walk())
     except _Stop as stopped:
         stop = stopped
+    except AuditUnavailable:
+        stop = _Stop(refused("audit.unavailable", "", snapshot.digest))
     except Exception:  # noqa: BLE001 - promise 2: a fault of ours is a refusal too, and its text goes nowhere
         stop = _Stop(refused("guard.fault", "flow", snapshot.digest))
     return (yield from path.refuse(stop))
@@ -378,18 +381,21 @@ class _Path:
 
     def refuse(self, stop: _Stop) -> Walk[Ending]:
         """End a call that may not go on: recorded as denied, or its answer as withheld."""
-        answered = self.passage.step >= CALL
-        if answered:
-            self.answer = stop.decision
-            record = self._outcome("review" if stop.ticket else "withheld", ticket=stop.ticket)
-        else:
-            self.decision = stop.decision
-            record = self._intent(records.CallDenied, step=max(self.passage.step, 0), ticket=stop.ticket)
-        receipt = yield Record(record)
+        receipt: Receipt | None = None
+        with suppress(AuditUnavailable):  # who called cannot be named, so nothing can be recorded
+            receipt = yield Record(self._ended(stop))
         if receipt is None:
             return Refusal(Denied(self._denied("audit.unavailable")))
         kind = ReviewPending if stop.ticket else Denied
         return Refusal(kind(stop.decision, record=receipt.id, ticket=stop.ticket or None))
+
+    def _ended(self, stop: _Stop) -> Any:
+        """The record of a call that may not go on. Raises AuditUnavailable."""
+        if self.passage.step >= CALL:
+            self.answer = stop.decision
+            return self._outcome("review" if stop.ticket else "withheld", ticket=stop.ticket)
+        self.decision = stop.decision
+        return self._intent(records.CallDenied, step=max(self.passage.step, 0), ticket=stop.ticket)
 
     def _open_ticket(self, direction: Direction, content: Any, decision: Decision, parts: Sequence[Part]) -> Walk[None]:
         """Step 5a: keep the case, record that it waits, and stop here."""
@@ -518,7 +524,8 @@ class _Path:
         """The record of step 7, or of the refusal that takes its place."""
         request = self.request
         return kind(
-            call=request.call, parent=request.parent or None, session=request.session.ref,
+            call=request.call, parent=request.parent or None,
+            session=account.session(request.principal, request.session.ref, self.snapshot.relate),
             actor=account.actor(request.principal, self.snapshot.refer), action=request.action,
             resource=request.resource, policy=self.snapshot.digest, plugins=self.snapshot.guards.digest,
             edits=self.edits, ticket=ticket or request.ticket or None, timing_us=dict(self.timing),

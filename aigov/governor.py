@@ -32,7 +32,7 @@ from aigov.review.cases import Case, Claim, Status
 from aigov.review.desk import TICKET, Desk
 from aigov.sessions import Conversation, Redacted, Sessions
 from aigov.snapshot import Loaded, load, stamp
-from aigov.stores import Stores
+from aigov.stores import PEOPLE_LABEL, Stores
 from aigov.types import Decision, Direction, Finding, Principal
 
 P = ParamSpec("P")
@@ -73,6 +73,8 @@ class Governor:
         self._swapping = threading.Lock()
         self._seen = loaded.stamp
         self._look_at = 0.0
+        self._people = stores.people(keys.derive(PEOPLE_LABEL))
+        self._loaded = loaded.knowing(self._people)
         self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
 
     @classmethod
@@ -355,6 +357,7 @@ class Governor:
             first = str(problem.problems[0].where) if problem.problems else ""
             self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
             raise problem
+        loaded = loaded.knowing(self._people)
         old, self._loaded, self._seen = self._loaded, loaded, loaded.stamp
         for record in loaded.announced():
             self._record(record)
@@ -435,13 +438,19 @@ class Governor:
         """Record what a reviewer decided."""
         judged = status.judgement
         assert judged is not None
-        by = self._loaded.snapshot.refer(judged.reviewer.id)
+        by = self._refer(judged.reviewer)
         self._append(
             records.ReviewDecided(
                 ticket=status.ticket, call=status.call, by=by, approved=judged.approved, edited=judged.edited
             )
         )
         return status
+
+    def _refer(self, principal: Principal) -> str:
+        """The pseudonym of somebody who is not the caller. Raises Denied `audit.unavailable`."""
+        with contextlib.suppress(AuditUnavailable):
+            return self._loaded.snapshot.refer(principal.id, principal.tenant)
+        raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))
 
     def _append(self, record: Any) -> str:
         """The audit id of a record made durable. Raises Denied `audit.unavailable`."""

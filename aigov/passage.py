@@ -33,8 +33,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `admit(finding, text)`: whether a personal finding counts (score, allow list).
     `redactions(findings)`: the edits that take personal values out of one text. `reveals(principal, entity,
-    own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id)`: the keyed
-    pseudonym of a principal. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
+    own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id, tenant)`:
+    the pseudonym of a principal; `relate(id, tenant, text)`: the digest of a text that goes with them. Both raise
+    AuditUnavailable. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
     """
 
     layer: str
@@ -45,7 +46,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     admit: Callable[[Finding, str], bool]
     redactions: Callable[[tuple[Finding, ...]], tuple[Edit, ...]]
     reveals: Callable[[Principal, str, bool], bool]
-    refer: Callable[[str], str]
+    refer: Callable[[str, str], str]
+    relate: Callable[[str, str, str], str]
     now_us: Callable[[], int]
     timer: Callable[[], int]
 

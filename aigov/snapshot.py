@@ -24,8 +24,9 @@ from aigov.access.guard import plugin as access
 from aigov.audit import records
 from aigov.audit.guard import plugin as audit
 from aigov.audit.log import Receipt
-from aigov.crypto import KeyRing, keyed_digest
-from aigov.errors import Location, PolicyError, Problem
+from aigov.audit.subjects import Subjects
+from aigov.crypto import KeyRing
+from aigov.errors import AuditUnavailable, Location, PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
 from aigov.passage import Snapshot
 from aigov.plugins import Declared, Guards, Pin, assemble, discover
@@ -43,7 +44,6 @@ from aigov.types import Edit, Facts, Finding, Principal, Reason, Ruling, Section
 
 Report = Callable[[str, str, int], None]
 LOCK = "plugins.lock"
-REF_DIGITS = 32
 
 
 class Gate:
@@ -120,6 +120,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
             for pin in self.pins
         )
 
+    def knowing(self, people: Subjects) -> Loaded:
+        """The same, with the people of the log that its records go to."""
+        snapshot = msgspec.structs.replace(self.snapshot, refer=people.refer, relate=people.relate)
+        return msgspec.structs.replace(self, snapshot=snapshot)
+
     def observe(self, record: Any, receipt: Receipt) -> None:
         """Tell the observers of a record that is durable."""
         self.snapshot.guards.observe({"id": receipt.id, **msgspec.to_builtins(record)})
@@ -149,7 +154,7 @@ def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
     if digest(folder) != draft.digest:  # a file that a guard read may not be the file that was hashed
         guards.close()
         raise PolicyError(Problem(Location(str(folder)), "the policy changed while it was read", "read it again"))
-    return _bound(folder, draft, guards, sections, keys, seen, tuple(found.pins.values()))  # 4
+    return _bound(folder, draft, guards, sections, seen, tuple(found.pins.values()))  # 4
 
 
 def decode(draft: Draft, plugins: Mapping[str, Any]) -> Mapping[str, Section]:
@@ -197,14 +202,12 @@ def _bound(
     draft: Draft,
     guards: Guards,
     sections: Mapping[str, Section],
-    keys: KeyRing,
     seen: tuple[Any, ...],
     pins: tuple[Pin, ...],
 ) -> Loaded:
     """Step 4: what was started, as the snapshot that calls are taken through."""
     sane, waiting = sections["sanitise"].value, sections["review"].value
     guard: Any = guards.started["privacy"]
-    ref_key = keys.derive("refs")
     snapshot = Snapshot(
         layer=draft.layer,
         digest=draft.digest,
@@ -214,7 +217,8 @@ def _bound(
         admit=guard.admit,
         redactions=_Redactions(guard),
         reveals=_Reveals(guard, sections["access"].value.trust_roles),
-        refer=lambda id: keyed_digest(ref_key, id)[:REF_DIGITS],
+        refer=_unknown,
+        relate=_unknown,
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,
     )
@@ -230,6 +234,11 @@ def _bound(
         sections=MappingProxyType(dict(sections)),
         pins=pins,
     )
+
+
+def _unknown(*_: str) -> str:
+    """Nobody is known before there is a log that knows them: a policy that was only looked at records nothing."""
+    raise AuditUnavailable("there is no log")
 
 
 class _Reveals:

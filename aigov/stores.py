@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from aigov.audit.log import Log, Receipt
+from aigov.audit.subjects import Subjects, beside
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, ReviewError
 from aigov.review.desk import Case, Desk
 
 LOG_LABEL = "audit"
+PEOPLE_LABEL = "subjects"
 
 
 class Stores:
@@ -37,6 +39,10 @@ class Stores:
     def of(cls, keys: KeyRing, audit: Path, review: Path) -> Stores:
         """The stores of a policy with these keys."""
         return cls(audit, review, log_key=keys.derive(LOG_LABEL), desk_key=keys.derive("review"))
+
+    def people(self, key: bytes) -> Subjects:
+        """Who stands behind the pseudonyms of this log. `key`: 32 bytes."""
+        return Subjects(beside(self._audit), key=key)
 
     def append(self, record: Any, settings: Any) -> Receipt:
         """The receipt of a record made durable. Raises AuditUnavailable."""

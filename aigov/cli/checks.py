@@ -168,7 +168,10 @@ def _filesystem(folder: Path) -> str:
 def reviews(policies: Path) -> Check:
     """The ticket store can be read."""
     try:
-        with tempfile.TemporaryDirectory() as log, Governor.from_policies(policies, audit=log) as gov:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Governor.from_policies(policies, audit=Path(folder, "log")) as gov,
+        ):
             waiting = len(gov.reviews("pending"))
             spoilt = len(gov.reviews("tampered"))
     except PolicyError:

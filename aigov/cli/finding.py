@@ -2,7 +2,7 @@
 
 Invariants:
 * Whatever is shown was read from the log; the index only says where to look, and `--scan` goes without it.
-* Nothing here writes to the log or needs a key.
+* Nothing here writes to the log. `--person` alone needs the policy's key, to tell which pseudonyms stand for somebody.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from aigov.audit.export import FORMATS, Format, exported
 from aigov.audit.gaps import SILENCE_S, gaps
 from aigov.audit.search import Query, Stats, each, search, stats
 from aigov.audit.terms import instant
-from aigov.cli import options, show, telling
-from aigov.cli.exits import Exit, cannot, usage
+from aigov.cli import options, show, switching, telling
+from aigov.cli.exits import Exit, Stop, cannot, usage
 
 SPAN = re.compile(r"(\d{1,6})([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -34,6 +34,9 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 Many = list[str] | None
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="From then on: 2026-01-31T12:00:00Z, or 24h, 7d.")]
 Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Before then, likewise.")]
+Person = Annotated[str, typer.Option("--person", metavar="ID", help="One person, by id; needs the policy's key.")]
+Member = Annotated[str | None, typer.Option("--member-of", metavar="TENANT", help="That person in one tenant alone.")]
+Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside the record.")]
 Ref = Annotated[Many, typer.Option("--actor", metavar="REF", help="A pseudonym, as records show it.")]
 Role = Annotated[Many, typer.Option("--role", metavar="ROLE", help="A role.")]
 Tenant = Annotated[Many, typer.Option("--tenant", metavar="TENANT", help="A tenant.")]
@@ -64,6 +67,8 @@ def find(
     folder: options.Audit = options.AUDIT,
     since: Since = "",
     until: Until = "",
+    person: Person = "",
+    member: Member = None,
     actor: Ref = None,
     role: Role = None,
     tenant: Tenant = None,
@@ -81,6 +86,7 @@ def find(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many, the newest.")] = 100,
     scan: Annotated[bool, typer.Option("--scan", help="Read the whole record instead of asking the index.")] = False,
     index: IndexAt = None,
+    keys: Keys = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Find records. Every option that is given has to hold; one that is repeated means any of its values.
@@ -90,7 +96,7 @@ def find(
     """
     query = _query(
         since, until, call or ticket,
-        person=actor, role=role, tenant=tenant, action=action,
+        person=_refs(folder, keys, person, member, actor), role=role, tenant=tenant, action=action,
         resource=resource, verdict=verdict, outcome=outcome, reason=reason, entity=entity, policy=_begin(policy),
         plugin=plugin, kind=kind,
     )  # fmt: skip
@@ -163,6 +169,8 @@ def export(
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="A file; else stdout.")] = None,
     since: Since = "",
     until: Until = "",
+    person: Person = "",
+    member: Member = None,
     actor: Ref = None,
     tenant: Tenant = None,
     action: Action = None,
@@ -174,6 +182,7 @@ def export(
     kind: Kind = None,
     call: About = "",
     index: IndexAt = None,
+    keys: Keys = None,
 ) -> None:
     """Write records for another program, oldest first, a line each. Kept content never leaves this way.
 
@@ -182,7 +191,7 @@ def export(
     if form not in FORMATS:
         raise usage(f"there is no format `{form}`; formats are {', '.join(FORMATS)}")
     query = _query(
-        since, until, call, person=actor, tenant=tenant, action=action,
+        since, until, call, person=_refs(folder, keys, person, member, actor), tenant=tenant, action=action,
         resource=resource, verdict=verdict, reason=reason, entity=entity, policy=_begin(policy), kind=kind,
     )  # fmt: skip
     count = 0
@@ -214,6 +223,18 @@ def _when(text: str, option: str) -> int | None:
 def _begin(digests: list[str] | None) -> list[str] | None:
     """Digests by how they begin."""
     return [text if text.endswith("*") else text + "*" for text in digests] if digests else None
+
+
+def _refs(
+    folder: Path, keys: Path | None, person: str, member: str | None, actors: list[str] | None
+) -> list[str] | None:
+    """The pseudonyms that are asked for. Raises Stop where nobody is known by that id: nothing can be found then."""
+    if not person:
+        return actors
+    known = switching.people(keys or folder.absolute().parent / "keys", folder).refs(person, member)
+    if not known:
+        raise Stop(Exit.NO, "nobody is known by that id, or they were erased")
+    return [*known, *(actors or ())]
 
 
 @contextmanager

@@ -24,7 +24,10 @@ from aigov.policy.source import read
 @contextmanager
 def governor(policies: Path) -> Iterator[Governor]:
     """A governor over the folder `policies` for looking: what it notes is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="aigov-") as folder, Governor.from_policies(policies, audit=folder) as gov:
+    with (
+        tempfile.TemporaryDirectory(prefix="aigov-") as folder,
+        Governor.from_policies(policies, audit=Path(folder) / "audit") as gov,
+    ):
         yield gov
 
 

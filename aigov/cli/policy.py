@@ -231,7 +231,8 @@ def lock_down(
         raise usage("`--reason` takes 1 to 64 of a-z, 0-9, `_` and `.`")
     told = lockdown.declare(policies, reason)
     _said("locked down", told, as_json)
-    if not switching.recorded(policies, audit, records.PolicyLockdown(by=switching.ref(policies, who), reason=reason)):
+    by = switching.ref(policies, audit, who)
+    if not switching.recorded(policies, audit, records.PolicyLockdown(by=by, reason=reason)):
         raise Stop(Exit.INCOMPLETE, "everything is refused, but the record could not be written")
 
 
@@ -249,7 +250,7 @@ def lift(
     told = lockdown.state(policies)
     if told is None:
         raise Stop(Exit.NO, "there is no lockdown")
-    if not switching.recorded(policies, audit, records.PolicyLifted(by=switching.ref(policies, who))):
+    if not switching.recorded(policies, audit, records.PolicyLifted(by=switching.ref(policies, audit, who))):
         raise cannot("the record could not be written, so nothing was lifted")
     lockdown.lift(policies)
     _said("lifted", told, as_json)

@@ -5,15 +5,16 @@ Invariant: who ordered it stands in the record as the pseudonym that calls have,
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from aigov.audit.log import Log
 from aigov.audit.records import Record
 from aigov.audit.settings import AuditSettings
+from aigov.audit.subjects import Subjects, beside
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, PolicyError
-from aigov.snapshot import load
-from aigov.stores import LOG_LABEL
+from aigov.stores import LOG_LABEL, PEOPLE_LABEL
 
 
 def recorded(policies: Path, audit: Path, record: Record) -> bool:
@@ -27,11 +28,15 @@ def recorded(policies: Path, audit: Path, record: Record) -> bool:
     return True
 
 
-def ref(policies: Path, who: str) -> str:
-    """The pseudonym of an id, as records of calls have it; "" where the policy does not load."""
-    try:
-        loaded = load(policies, KeyRing.load(policies.parent / "keys"))
-    except PolicyError:
+def ref(policies: Path, audit: Path, who: str, tenant: str = "") -> str:
+    """The pseudonym of an id, as records of calls have it; "" where keys or the table of people cannot be used."""
+    if not who:
         return ""
-    loaded.snapshot.guards.close()
-    return loaded.snapshot.refer(who) if who else ""
+    with suppress(PolicyError, AuditUnavailable):
+        return people(policies.parent / "keys", audit).refer(who, tenant)
+    return ""
+
+
+def people(keys: Path, audit: Path) -> Subjects:
+    """Who stands behind the pseudonyms of the log in `audit`. Raises PolicyError without keys."""
+    return Subjects(beside(audit), key=KeyRing.load(keys).derive(PEOPLE_LABEL))

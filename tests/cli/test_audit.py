@@ -174,3 +174,13 @@ def test_an_export_to_stdout_is_json_lines(aigov, log) -> None:
         "audit", "export", "--call", told(aigov("audit", "search", "--outcome", "released", "--json"))[0]["call"]
     )
     assert [line["record"]["kind"] for line in told(ran)] == ["call.intent", "call.outcome"]
+
+
+def test_a_person_is_found_by_id_with_the_key_alone(aigov, log) -> None:
+    found = told(aigov("audit", "search", "--person", "dana", "--json"))
+    assert {record["kind"] for record in found} >= {"call.intent", "call.outcome"}
+    assert aigov("audit", "search", "--person", "dana", "--member-of", "retail").code == Exit.OK
+    assert aigov("audit", "search", "--person", "dana", "--member-of", "bank").code == Exit.NO
+    assert aigov("audit", "search", "--person", "nobody-knows").code == Exit.NO
+    (log.parent / "keys" / "root.key").unlink()
+    assert aigov("audit", "search", "--person", "dana").code == Exit.CANNOT

@@ -1,0 +1,155 @@
+"""Content of calls, where the policy keeps any: outside of the log, each under a key that dies with its person.
+
+    content/<shelf>/<id>.sealed     AES-256-GCM; the key is HKDF(the person's key, id), bound to id and log
+
+The log holds a digest of the sealed bytes and a keyed commitment to the content (HMAC under a key made from the same
+one). Once the person's key is destroyed, neither opens, nor tells whether a guess is right.
+
+Invariants:
+* A record that speaks of content is written after the content is durable.
+* Texts are kept as they went to the provider, and as they came back before anything was restored: values that the
+  policy tokenises stand in them as tokens.
+* Content opens for its own record, in its own log, or not at all.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aigov.audit.disk import Disk, make_folder
+from aigov.audit.records import Payload, new_id
+from aigov.audit.subjects import Subject
+from aigov.crypto import KeyRing, Unsealable, digest, keyed_digest, seal, unseal
+from aigov.errors import AigovError, AuditUnavailable
+
+CONTENT: Final = "content"
+SUFFIX: Final = ".sealed"
+SHELF: Final = re.compile(r"[0-9a-f]{32}")
+NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\.sealed")
+MICRO: Final = 1_000_000
+
+Texts = Sequence[tuple[str, str]]
+
+
+class Gone(AigovError):
+    """Content that is not there, or that no key opens any more."""
+
+    code = "audit.content_gone"
+
+
+class Payloads:
+    """The kept content of one log. `folder`: that of the subjects; `origin()`: which log it belongs to.
+
+    Raises AuditUnavailable where content cannot be kept.
+    """
+
+    def __init__(self, folder: Path, origin: Callable[[], str], disk: Disk | None = None) -> None:
+        self._folder = Path(folder) / CONTENT
+        self._origin = origin
+        self._disk = disk or Disk()
+
+    def __repr__(self) -> str:
+        return "Payloads()"
+
+    def keep(self, subject: Subject, texts: Texts) -> Payload:
+        """Seal texts (path, text) under the subject's key, durably, and say what a record may say of them."""
+        id, content = new_id(), msgspec.json.encode(texts)
+        key = _key(subject.key, id)
+        sealed = seal(key, content, self._context(id))
+        why = ""
+        try:
+            make_folder(self._disk, self._folder / subject.shelf)
+            self._disk.put(self._folder / subject.shelf / (id + SUFFIX), sealed)
+        except OSError:
+            why = "content cannot be kept"
+        if why:
+            raise AuditUnavailable(why)
+        return Payload(id=id, commit=commitment(key, content), digest=digest(sealed), bytes=len(sealed))
+
+    def read(self, payload: Payload, shelf: str, key: bytes) -> list[tuple[str, str]]:
+        """The texts that were kept: of this record, under this person's key. Raises Gone."""
+        content = b""
+        with suppress(OSError, Unsealable):
+            own = _key(key, payload.id)
+            opened = unseal(own, self._path(shelf, payload.id).read_bytes(), self._context(payload.id))
+            if hmac.compare_digest(commitment(own, opened), payload.commit):
+                content = opened
+        if not content:
+            raise Gone("audit.content_gone")
+        return msgspec.json.decode(content, type=list[tuple[str, str]])
+
+    def youngest(self, shelf: str) -> int:
+        """When the newest content of a person was kept, in microseconds since 1970 UTC; 0 for none."""
+        return max((made_us(path) for path in self.blobs(shelf)), default=0)
+
+    def blobs(self, shelf: str) -> list[Path]:
+        """The files of one person's content."""
+        folder = self._folder / shelf
+        if not SHELF.fullmatch(shelf) or not folder.is_dir():
+            return []
+        return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+
+    def shelves(self) -> Iterator[str]:
+        """The shelves that are there."""
+        if self._folder.is_dir():
+            yield from sorted(path.name for path in self._folder.iterdir() if SHELF.fullmatch(path.name))
+
+    def clear(self, shelf: str) -> tuple[int, int]:
+        """Delete a person's shelf with everything on it, durably; how many blobs and bytes. Raises OSError."""
+        folder = self._folder / shelf
+        if not SHELF.fullmatch(shelf) or not folder.is_dir():
+            return 0, 0
+        paths = self.blobs(shelf)
+        size = sum(path.stat().st_size for path in paths)
+        for path in sorted(folder.iterdir()):  # drafts that a crash left are content too
+            path.unlink(missing_ok=True)
+        self._disk.sync_folder(folder)
+        folder.rmdir()
+        self._disk.sync_folder(self._folder)
+        return len(paths), size
+
+    def expire(self, shelf: str, before_us: int) -> tuple[int, int]:
+        """Delete what was kept on a shelf before a moment; how many blobs and bytes. Raises OSError."""
+        old = [path for path in self.blobs(shelf) if made_us(path) < before_us]
+        size = sum(path.stat().st_size for path in old)
+        for path in old:
+            path.unlink(missing_ok=True)
+        if old:
+            self._disk.sync_folder(self._folder / shelf)
+        return len(old), size
+
+    def _path(self, shelf: str, id: str) -> Path:
+        name = id + SUFFIX
+        if not SHELF.fullmatch(shelf) or not NAME.fullmatch(name):
+            raise Unsealable("crypto.unsealable")
+        return self._folder / shelf / name
+
+    def _context(self, id: str) -> bytes:
+        return f"aigov content {id} {self._origin()}".encode()
+
+
+def commitment(key: bytes, content: bytes) -> str:
+    """A keyed digest of content, hex: with the key it is checked, without it nothing is learnt from it."""
+    return keyed_digest(KeyRing(key).derive("commit"), content.decode())
+
+
+def made_us(path: Path) -> int:
+    """When a blob was kept, from the first 48 bits of its name (UUID version 7), in microseconds since 1970 UTC."""
+    return int(path.name[:8] + path.name[9:13], 16) * 1000
+
+
+def before(days_s: int, now: float | None = None) -> int:
+    """The moment `days_s` seconds ago, in microseconds since 1970 UTC."""
+    return round(((time.time() if now is None else now) - days_s) * MICRO)
+
+
+def _key(key: bytes, id: str) -> bytes:
+    return KeyRing(key).derive(f"content/{id}")

@@ -1,0 +1,90 @@
+"""No call without a pseudonym: a table of people that cannot be used refuses calls, and nothing is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aigov import Denied
+from aigov.audit.subjects import beside
+from aigov.testing import Trial
+from aigov.types import Principal
+
+DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
+CHAT = {"action": "chat", "resource": "model:gpt-4o-mini"}
+
+
+def wreck(trial: Trial) -> Path:
+    people = beside(trial.audit)
+    shutil.rmtree(people)
+    return people
+
+
+def test_no_call_is_made_when_the_table_vanished(trial: Trial) -> None:
+    calls: list[str] = []
+    assert trial.gov.call(lambda text: calls.append(text) or "ok", "hello", principal=DANA, **CHAT) == "ok"
+    wreck(trial)
+    for _ in range(3):
+        with pytest.raises(Denied) as caught:
+            trial.gov.call(calls.append, "again", principal=DANA, **CHAT)
+        assert (caught.value.reason, caught.value.status) == ("audit.unavailable", 503)
+        assert caught.value.__context__ is None
+    assert calls == ["hello"]
+
+
+async def test_no_task_is_let_through_either(trial: Trial) -> None:
+    async def ask(text: str) -> str:
+        await asyncio.sleep(0)
+        return text
+
+    assert await trial.gov.acall(ask, "hello", principal=DANA, **CHAT) == "hello"
+    wreck(trial)
+    with pytest.raises(Denied, match="audit"):
+        await trial.gov.acall(ask, "hello", principal=DANA, **CHAT)
+
+
+def test_a_stream_is_not_opened(trial: Trial) -> None:
+    trial.gov.call(str, "hello", principal=DANA, **CHAT)
+    wreck(trial)
+    called: list[int] = []
+
+    @trial.gov.guard(**CHAT)
+    def stream(text: str):  # type: ignore[no-untyped-def]
+        called.append(1)
+        yield text
+
+    with trial.gov.acting_as(DANA), pytest.raises(Denied, match="audit"):
+        list(stream("hello"))
+    assert called == []
+
+
+def test_a_refusal_that_cannot_name_who_asked_is_still_a_refusal(trial: Trial) -> None:
+    trial.gov.call(str, "hello", principal=DANA, **CHAT)
+    wreck(trial)
+    with pytest.raises(Denied) as caught:
+        trial.gov.call(str, "hello", principal=DANA, action="forbidden", resource="x")
+    assert caught.value.reason == "audit.unavailable"
+
+
+def test_questions_record_nothing_and_need_no_pseudonym(trial: Trial) -> None:
+    trial.gov.call(str, "hello", principal=DANA, **CHAT)
+    wreck(trial)
+    assert trial.gov.permits(DANA, "chat", "model:gpt-4o-mini").allowed
+    assert trial.gov.evaluate(principal=DANA, content="hello", **CHAT).allowed
+
+
+def test_records_of_one_person_carry_one_pseudonym_and_no_id(trial: Trial) -> None:
+    agent = Principal(id="robot-7", roles=("support-agent",), tenant="retail", on_behalf_of=DANA)
+    with trial.gov.session("talk-of-dana"):
+        trial.gov.call(str, "one", principal=DANA, **CHAT)
+        trial.gov.call(str, "two", principal=DANA, **CHAT)
+        trial.gov.call(str, "three", principal=agent, **CHAT)
+    one, two, three = trial.records("call.intent")
+    assert one["actor"]["ref"] == two["actor"]["ref"] == three["actor"]["on_behalf_of"][0]
+    assert one["session"] == two["session"] != three["session"]
+    lines = b"".join(path.read_bytes() for path in trial.audit.rglob("*.jsonl"))
+    assert b"dana" not in lines
+    assert b"robot-7" not in lines
