@@ -19,6 +19,9 @@ from aigov.access.rules import Rule
 from aigov.access.settings import SUBJECT, TENANT, AccessSettings
 from aigov.errors import Location, Problem
 
+NEAR_NAME = 0.8
+MAX_COMPARED = 200_000
+
 
 class Report(msgspec.Struct, frozen=True):
     """What `aigov access check` shows. `engine` decides, for the reason `why`; `warnings` in file order."""
@@ -54,6 +57,8 @@ def warnings(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
     yield from _never_asked(policy)
     yield from _tenants(policy)
     yield from _empty_roles(policy, settings)
+    yield from _unreachable(policy, settings)
+    yield from _unknown_roles(policy, settings)
     yield from _stars(policy)
     yield from _patterns(policy)
     yield from _open_branches(policy)
@@ -98,6 +103,43 @@ def _empty_roles(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
         near = difflib.get_close_matches(name, granted, 1)
         fix = f"did you mean `{near[0]}`" if near else "grant it something, or take the line out"
         yield Problem(policy.where(above[name]), f"nothing is granted to the role `{name}`", fix)
+
+
+def _unreachable(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
+    """A grant in a tenant that no role line names: where roles are the file's alone, nobody has the role there."""
+    given = {rule.fields[2] for rule in policy.rules if rule.ptype == "g" and len(rule.fields) > 2}
+    roles = role_names(policy, settings)
+    apart = given | _constants(matcher.tree(policy.model.definitions["m"].value)) | {""}
+    near: dict[str, list[str]] = {}
+    who, where = _place(policy, SUBJECT), _place(policy, TENANT)
+    for rule in policy.rules if given and where >= 0 else ():
+        if rule.ptype != "p" or rule.fields[where] in apart:
+            continue
+        tenant, name = rule.fields[where], rule.fields[who] if who >= 0 else ""
+        if tenant not in near:
+            near[tenant] = difflib.get_close_matches(tenant, given, 1, NEAR_NAME)
+        if near[tenant] or (name in roles and not settings.trust_roles):
+            fix = (
+                f"did you mean `{near[tenant][0]}`" if near[tenant] else f"give somebody `{name}` there, or take it out"
+            )
+            yield Problem(policy.where(rule), f"no role line names the tenant `{tenant}`", fix)
+
+
+def _unknown_roles(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
+    """A name that is granted something and is nearly a role's; a role in the settings that no line names."""
+    roles, graphs, granted = role_names(policy, settings), subject_graphs(policy), _column(policy, SUBJECT)
+    known = roles | {name for rule in policy.rules if rule.ptype in graphs for name in rule.fields[:2]}
+    others = [name for name in granted if name not in known]
+    # Comparing every name with every role takes a second a million: a policy that large names people, not roles.
+    for name in others if len(others) * len(roles) <= MAX_COMPARED else ():
+        near = difflib.get_close_matches(name, roles, 1, NEAR_NAME)
+        if near:
+            yield Problem(granted[name], f"no role line names `{name}`", f"did you mean `{near[0]}`")
+    linked = known - set(settings.roles) | {name for rule in policy.rules for name in rule.fields[:2]}
+    for name in settings.roles if granted else ():
+        if name not in linked:
+            fix = "take it out of `access.roles`, or grant it something"
+            yield Problem(Location(policy.file), f"no line names the role `{name}`", fix)
 
 
 def _stars(policy: Policy) -> Iterator[Problem]:
@@ -174,9 +216,13 @@ def _pattern_fields(policy: Policy) -> dict[str, set[str]]:
 
 def _column(policy: Policy, source: str) -> dict[str, Location]:
     """The values of the `p` field that goes by the name of the request field for `source`, with their place."""
+    place = _place(policy, source)
+    rules = [rule for rule in policy.rules if rule.ptype == "p"] if place >= 0 else []
+    return {rule.fields[place]: policy.where(rule) for rule in rules}
+
+
+def _place(policy: Policy, source: str) -> int:
+    """The place of the `p` field that goes by the name of the request field for `source`, -1 without."""
     fields = policy.model.definitions["p"].fields
     names = [name.removeprefix("r_") for name, given in policy.field_of.items() if given == source]
-    if not names or names[0] not in fields:
-        return {}
-    index = fields.index(names[0])
-    return {rule.fields[index]: policy.where(rule) for rule in policy.rules if rule.ptype == "p"}
+    return fields.index(names[0]) if names and names[0] in fields else -1

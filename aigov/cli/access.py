@@ -9,10 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from aigov.access.check import check as check_files
 from aigov.access.explain import explain
 from aigov.access.queries import Grant, changes, what_may, who_may
 from aigov.cli import opening, options, show
-from aigov.cli.exits import Exit
+from aigov.cli.exits import Exit, Stop, usage
+from aigov.errors import PolicyError, Problem
 from aigov.types import Decision, Principal, Reason
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -27,18 +29,24 @@ def access() -> None:
 
 @app.command()
 def check(
-    action: Action,
-    resource: Resource,
-    who: options.As,
+    action: Annotated[str, typer.Argument(metavar="[ACTION]", help="Such as `chat`; nothing to check the files.")] = "",
+    resource: Annotated[str, typer.Argument(metavar="[RESOURCE]", help="Such as `model:gpt-4o-mini`.")] = "",
+    who: Annotated[str, typer.Option("--as", metavar="ID", help="Who acts: a principal's id.")] = "",
     roles: options.Roles = None,
     tenant: options.Tenant = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Let a warning about the files be a failure.")] = False,
     policies: options.Policies = options.POLICIES,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say whether somebody may do an action on a resource, and which line of the policy says so.
+    """Say what is suspicious in the access files and which engine decides; or whether somebody may do something.
 
-    Exits 0 for yes, 1 for no.
+    Without ACTION: exits 1 where the files cannot be used, or with --strict where there is a warning. With ACTION,
+    RESOURCE and --as: exits 0 for yes, 1 for no.
     """
+    if not (action or resource or who or roles or tenant):
+        raise typer.Exit(_check_files(policies, strict, as_json))
+    if not (action and resource and who) or strict:
+        raise usage("give ACTION, RESOURCE and `--as ID` to ask, or none of them to check the files")
     principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
     with opening.keyless(policies) as gov:
         decision = gov.permits(principal, action, resource)
@@ -49,6 +57,44 @@ def check(
         out.print("allowed" if decision.allowed else "refused", style="green" if decision.allowed else "bold red")
         out.print(reasons(decision.reasons))
     raise typer.Exit(Exit.OK if decision.allowed else Exit.NO)
+
+
+def _check_files(policies: Path, strict: bool, as_json: bool) -> Exit:
+    """Print what there is to know about the access files."""
+    problems: tuple[Problem, ...] = ()
+    report = None
+    try:
+        report = check_files(policies, opening.settings(policies))
+    except PolicyError as error:
+        problems = error.problems
+    if report is None:
+        if as_json:
+            show.json_line({"ok": False, "problems": list(map(_placed, problems))})
+        raise Stop(Exit.NO, *([] if as_json else map(str, problems)))
+    good = not (strict and report.warnings)
+    told = {key: value for key, value in msgspec.structs.asdict(report).items() if key != "warnings"}
+    if as_json:
+        show.json_line({"ok": good, **told, "warnings": list(map(_placed, report.warnings))})
+    else:
+        out = show.console()
+        out.print(
+            "the access files can be used" if good else "warnings count as errors",
+            style="green" if good else "bold red",
+        )
+        out.print(show.pairs(told.items()))
+        for one in report.warnings:
+            out.print(show.visible(str(one)), soft_wrap=True)
+    return Exit.OK if good else Exit.NO
+
+
+def _placed(one: Problem) -> dict[str, object]:
+    return {
+        "file": one.where.file,
+        "line": one.where.line,
+        "column": one.where.column,
+        "what": one.what,
+        "fix": one.fix,
+    }
 
 
 @app.command("explain")

@@ -16,14 +16,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from aigov.access.check import warnings
+from aigov.access.choice import COMPILED
 from aigov.cli import DISTRIBUTION
 from aigov.crypto import ROOT_KEY, KeyRing
 from aigov.errors import PolicyError, ReviewError
 from aigov.governor import Governor
 from aigov.policy import lockdown
-from aigov.snapshot import load
+from aigov.snapshot import Loaded, load
 
 OLDEST = (3, 11)
 VOLATILE = {"tmpfs", "ramfs", "devtmpfs"}
@@ -123,10 +125,23 @@ def policy(policies: Path) -> Iterator[Check]:
         return
     loaded.snapshot.guards.close()
     yield Check("policy", "ok", f"{loaded.name}, {loaded.snapshot.digest[:12]}")
+    yield access(loaded)
     if lockdown.active(policies):
         yield Check("lockdown", "warn", "everything is refused", "run `aigov policy lift` when it is over")
     else:
         yield Check("lockdown", "ok", "off")
+
+
+def access(loaded: Loaded) -> Check:
+    """Which engine decides who may do what, and why; and whether anything in its files is suspicious."""
+    started: Any = loaded.snapshot.guards.started["access"]
+    found = f"decided by {started.choice.name}: {started.choice.why}"
+    suspicious = sum(1 for _ in warnings(started.policy, started.settings))
+    if suspicious:
+        return Check("access", "warn", f"{found}; warnings: {suspicious}", "run `aigov access check`")
+    if started.choice.name != COMPILED:
+        return Check("access", "warn", found, "simplify the matcher, or live with the time that Casbin takes")
+    return Check("access", "ok", found)
 
 
 def record(audit: Path) -> Check:

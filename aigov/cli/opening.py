@@ -50,4 +50,10 @@ def recording(policies: Path, audit: Path) -> Iterator[Governor]:
 
 def access(policies: Path) -> Access:
     """The access room of the policy alone, for questions about it. Raises PolicyError."""
-    return read_access(policies, read(policies).section("access", AccessSettings).value)
+    return read_access(policies, settings(policies))
+
+
+def settings(policies: Path) -> AccessSettings:
+    """The policy key `access`. Raises PolicyError."""
+    found: AccessSettings = read(policies).section("access", AccessSettings).value
+    return found

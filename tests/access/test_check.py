@@ -44,6 +44,26 @@ def test_a_line_that_misleads_is_told(write, line: str, warning: str) -> None:
     assert any(text.startswith(warning) for text in found(write(GRANT + line + "\n")))
 
 
+def test_a_tenant_or_role_that_nothing_defines_is_told(write) -> None:
+    assert "3: no role line names the tenant `retial`; did you mean `retail`" in found(
+        write(GRANT + "p, agent, retial, x, chat, allow\n")
+    )
+    elsewhere = write(GRANT + "p, agent, bank, x, chat, allow\n")
+    assert found(elsewhere) == ["3: no role line names the tenant `bank`; give somebody `agent` there, or take it out"]
+    assert not found(elsewhere, trust_roles=True, roles=("dana",))
+    misspelt = write(GRANT + "p, agemt, retail, x, chat, allow\n")
+    assert "3: no role line names `agemt`" in found(misspelt, roles=("agents",))[0]
+    assert found(write(GRANT), roles=("auditor",)) == [
+        "0: no line names the role `auditor`; take it out of `access.roles`, or grant it something"
+    ]
+
+
+def test_a_policy_that_names_many_people_is_checked_in_time(write) -> None:
+    people = "".join(f"p, person{at}, retail, x, chat, allow\n" for at in range(3_000))
+    roles = "".join(f"g, dana, role{at}, retail\np, role{at}, retail, x, chat, allow\n" for at in range(300))
+    assert not found(write(people + roles))
+
+
 def test_a_colon_is_a_variable_to_key_match_2(write, tenants) -> None:
     model = tenants.replace("keyMatch(", "keyMatch2(")
     assert any("begins a variable" in text for text in found(write(GRANT, model)))

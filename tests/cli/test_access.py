@@ -41,6 +41,35 @@ def test_somebody_has_to_be_named(aigov, here) -> None:
     assert aigov(*CHAT).code == Exit.USAGE
 
 
+def test_without_a_question_the_files_are_checked(aigov, here) -> None:
+    ran = aigov("access", "check", "--strict", "--json")
+    (told,) = lines(ran)
+    assert ran.code == Exit.OK
+    assert list(told) == ["ok", "engine", "why", "grants", "role_lines", "roles", "tenants", "warnings"]
+    assert (told["ok"], told["engine"], told["warnings"]) == (True, "compiled", [])
+    assert "the access files can be used" in aigov("access", "check").out
+
+
+def test_a_warning_is_a_failure_where_it_is_asked_to_be(aigov, here) -> None:
+    policy = here / "policies" / "access" / "policy.csv"
+    policy.write_text(policy.read_text() + "p, suport-agent, retail, model:gpt-4o, chat\n")
+    lax, strict = aigov("access", "check"), aigov("access", "check", "--strict", "--json")
+    assert (lax.code, strict.code) == (Exit.OK, Exit.NO)
+    assert "no role line names `suport-agent`; did you mean `support-agent`" in lax.out
+    (told,) = lines(strict)
+    assert (told["ok"], told["warnings"][0]["line"]) == (False, len(policy.read_text().splitlines()))
+
+
+def test_files_that_cannot_be_used_are_told_with_their_place(aigov, here) -> None:
+    policy = here / "policies" / "access" / "policy.csv"
+    policy.write_text("p, a\n")
+    ran = aigov("access", "check")
+    assert ran.code == Exit.NO
+    assert "policy.csv:1:1: a `p` line has 4 fields, this one 1" in ran.err
+    (told,) = lines(aigov("access", "check", "--json"))
+    assert (told["ok"], told["problems"][0]["line"]) == (False, 1)
+
+
 def lines(ran) -> list[dict[str, object]]:
     return [json.loads(line) for line in ran.out.splitlines()]
 

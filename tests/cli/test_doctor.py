@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 
 import pytest
@@ -45,10 +44,31 @@ def test_each_harm_is_a_fail_with_a_remedy(aigov, here, name: str, harm) -> None
     assert told(ran)[name]["fix"]
 
 
-def test_the_old_casbin_beside_pycasbin_is_a_fail(monkeypatch) -> None:
-    version = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.43.0" if name == "casbin" else version(name))
-    assert checks.casbin().how == "fail"
+def test_the_old_casbin_beside_pycasbin_is_a_fail(aigov, here, monkeypatch) -> None:
+    old = here / "site" / "casbin-1.43.0.dist-info"
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: casbin\nVersion: 1.43.0\n")
+    monkeypatch.syspath_prepend(here / "site")
+    ran = aigov("doctor", "--json")
+    assert ran.code == Exit.NO
+    assert told(ran)["casbin"]["how"] == "fail"
+    assert "`casbin` 1.43.0 is installed over pycasbin" in told(ran)["casbin"]["found"]
+
+
+def test_the_engine_that_decides_access_is_named_with_the_reason(aigov, here) -> None:
+    assert told(aigov("doctor", "--json"))["access"]["found"].startswith("decided by compiled: every part")
+    model = here / "policies" / "access" / "model.conf"
+    model.write_text(model.read_text().replace("keyMatch(r.act, p.act)", "r.act.lower() == p.act"))
+    found = told(aigov("doctor", "--json"))["access"]
+    assert found["how"] == "warn"
+    assert found["found"].startswith("decided by pycasbin: not compiled: ")
+
+
+def test_what_is_suspicious_in_the_access_files_is_a_warning(aigov, here) -> None:
+    policy = here / "policies" / "access" / "policy.csv"
+    policy.write_text(policy.read_text() + "p, suport-agent, retail, model:gpt-4o, chat\n")
+    found = told(aigov("doctor", "--json"))["access"]
+    assert (found["how"], found["fix"]) == ("warn", "run `aigov access check`")
 
 
 def test_a_lockdown_is_a_warning(aigov, here) -> None:
