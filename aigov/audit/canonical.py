@@ -14,8 +14,10 @@ on floats, on integers beyond 2^53 and on keys outside of ASCII, none of which c
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
-from types import UnionType
+from collections.abc import Mapping
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -69,6 +71,7 @@ def _fields(*kinds: type[msgspec.Struct]) -> list[tuple[str, Any]]:
     return [(field.name, _as_read(field.type)) for kind in kinds for field in msgspec.structs.fields(kind)]
 
 
+@functools.cache
 def _as_read(type_: Any) -> Any:
     """A type with its structs replaced by twins that check and change nothing, as reading must not mend."""
     if isinstance(type_, type) and issubclass(type_, Value):
@@ -89,9 +92,15 @@ def _line_type(kind: type[Record]) -> type[msgspec.Struct]:
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_LINE_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType({kind.kind(): _line_type(kind) for kind in KINDS})
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    Union[tuple(_line_type(kind) for kind in KINDS)]  # noqa: UP007 - the members are made, not written
+    Union[tuple(_LINE_TYPES.values())]  # noqa: UP007 - the members are made, not written
 )
+
+
+def line_types() -> Mapping[str, type[msgspec.Struct]]:
+    """The struct of a whole line, for each kind."""
+    return _LINE_TYPES
 
 
 def encode(record: Record, envelope: Envelope) -> bytes:

@@ -1,6 +1,6 @@
 """Where a log's checkpoints are kept, and its public key.
 
-    log.vkey          the verifier key of the log's first checkpoints, a line
+    log.vkey          the log's verifier key, a line
     checkpoint        the latest checkpoint, a signed note
     checkpoints.log   every checkpoint in order, each followed by an empty line
 

@@ -42,8 +42,9 @@ class Head(Value, frozen=True, kw_only=True):
 
     `records`, `root` (hex), `peaks` (hex, largest first): the tree; `last`: the leaf hash of the last record.
     `segment`, `offset`: where the next record goes, when this was written; `bytes`: over all segments.
-    `key`: the verifier key that signs this state; `next_key`: the one after it, "" for the same; `epoch`
-    counts keys from 0, and `key_ts` says when this one began. `checkpoints`: how many are signed, this one
+    `key`: the log's verifier key; `epoch_key`: the one that signs beside it, "" in the first epoch;
+    `next_key`: the one from the next checkpoint on, "" for the same. `epoch` counts from 0, and `key_ts`
+    says when this one began. `checkpoints`: how many are signed, this one
     included. `sealed`: the last writer closed.
     """
 
@@ -56,6 +57,7 @@ class Head(Value, frozen=True, kw_only=True):
     segment: Count = 0
     offset: Count = 0
     bytes: Count = 0
+    epoch_key: str = ""
     next_key: str = ""
     epoch: Count = 0
     key_ts: str = ""

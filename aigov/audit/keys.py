@@ -1,9 +1,9 @@
-"""The keys that sign a log's checkpoints: made at random, kept sealed, destroyed when their epoch ends.
+"""The keys that sign a log's checkpoints: the log's own, for good, and one of each epoch, which ends with it.
 
 A private key lies in the log's own folder, `keys/<key id>.key`, sealed under a key that lies elsewhere: the
 one that the log is opened with, which comes from the policy's root key. So whoever has the folder alone, a
 backup of it or a copy, can verify and cannot sign; whoever has the root key alone cannot sign either; and
-what was signed under a key that is destroyed cannot be signed again by anybody.
+what an epoch's key has signed cannot be signed anew by anybody once that key is destroyed.
 
 Invariants:
 * A private key is in no repr, no error and no file in the clear.

@@ -55,7 +55,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
         """The key of a `vkey` line: name, key id in hex, base64 of type and key, joined by `+`. Raises NoteError."""
         name, _, rest = text.partition("+")
         identity, _, encoded = rest.partition("+")
-        body = _bytes64(encoded)
+        body = bytes64(encoded)
         if not _is_name(name) or len(body) != 1 + KEY_BYTES or body[:1] != ED25519:
             raise NoteError("not an Ed25519 verifier key")
         key = cls(name, body[1:])
@@ -85,7 +85,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not lines[0]:
             raise NoteError("a checkpoint has an origin, a size and a root, and no more lines")
-        origin, size, root = lines[0], _number(lines[1]), _bytes64(lines[2])
+        origin, size, root = lines[0], number(lines[1]), bytes64(lines[2])
         if len(root) != ROOT_BYTES:
             raise NoteError("the root is not a hash")
         return cls(origin, size, root)
@@ -95,12 +95,13 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return f"{self.origin}\n{self.size}\n{_text64(self.root)}\n"
 
 
-def sign(text: str, key: VerifierKey, private: bytes) -> bytes:
-    """A note: `text` (ending in a newline) and its signature. `private`: the 32 bytes that `key` belongs to."""
+def sign(text: str, signers: Sequence[tuple[VerifierKey, bytes]]) -> bytes:
+    """A note: `text` (ending in a newline), signed by each key with the 32 private bytes that belong to it."""
     if not text.endswith("\n") or _has_controls(text):
         raise NoteError("not a text that can be signed")
-    signature = sign_ed25519(private, text.encode())
-    return f"{text}\n{_DASH}{key.name} {_text64(key.id + signature)}\n".encode()
+    made = ((key, sign_ed25519(private, text.encode())) for key, private in signers)
+    lines = "".join(f"{_DASH}{key.name} {_text64(key.id + signature)}\n" for key, signature in made)
+    return f"{text}\n{lines}".encode()
 
 
 def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:
@@ -118,11 +119,13 @@ def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:
     return text
 
 
-def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
-    """The checkpoint that `key` signed for the log of its own name. Raises NoteError."""
+def open_checkpoint(note: bytes, key: VerifierKey, epoch_key: VerifierKey | None = None) -> Checkpoint:
+    """The checkpoint that `key` signed for the log of its own name, and `epoch_key` too. Raises NoteError."""
     checkpoint = Checkpoint.parse(open_note(note, [key]))
     if checkpoint.origin != key.name:
         raise NoteError("the checkpoint is about another log")
+    if epoch_key is not None:
+        open_note(note, [epoch_key])
     return checkpoint
 
 
@@ -144,7 +147,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space or not _is_name(name):
         raise NoteError("not a signature line")
-    raw = _bytes64(encoded)
+    raw = bytes64(encoded)
     if len(raw) <= ID_BYTES:
         raise NoteError("a signature is too short")
     return name, raw[:ID_BYTES], raw[ID_BYTES:]
@@ -166,7 +169,7 @@ def _is_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(char.isspace() for char in name)
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
     """A decimal number in its one spelling."""
     if not (text.isascii() and text.isdigit()) or (text[0] == "0" and text != "0") or len(text) > len(str(MAX_SIZE)):
         raise NoteError("the size is not a number")
@@ -180,7 +183,7 @@ def _text64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _bytes64(text: str) -> bytes:
+def bytes64(text: str) -> bytes:
     """Bytes of base64 in its one spelling (RFC 4648, section 4)."""
     data = b""
     try:

@@ -84,7 +84,7 @@ class Publisher:
         self._tiles = Tiles(folder, disk)
         self._lock: int | None = None
         self._edge = Edge()
-        self._private: tuple[str, bytes] = ("", b"")
+        self._private: dict[str, bytes] = {}
         self.at = 0.0
         self.covered = 0
 
@@ -146,7 +146,8 @@ class Publisher:
         now = timestamp(time.time_ns())
         rotated = bool(head.next_key)
         state = Head(
-            origin=head.origin, key=head.next_key or head.key, next_key=found.next_key, records=end.records,
+            origin=head.origin, key=head.key, epoch_key=head.next_key or head.epoch_key, next_key=found.next_key,
+            records=end.records,
             root=root.hex(), peaks=tuple(peak.hex() for peak in tree.peaks), last=end.last, segment=end.segment,
             offset=end.offset, bytes=end.bytes, epoch=head.epoch + rotated, key_ts=now if rotated else head.key_ts,
             checkpoints=head.checkpoints + 1, sealed=sealed, ts=now,
@@ -154,7 +155,7 @@ class Publisher:
         heads.write(self._disk, self._folder, state, self._key)
         self._announce(state)  # 6
         if rotated:
-            keys.destroy(self._disk, self._folder, VerifierKey.parse(head.key))
+            self._end_epoch(head)
 
     def _announce(self, head: Head) -> None:
         """Publish the checkpoint of a signed state, unless that was done."""
@@ -164,16 +165,22 @@ class Publisher:
         latest = checkpoints.latest(self._folder)
         if latest is not None and latest.startswith(text.encode()):
             return
-        key = VerifierKey.parse(head.key)
-        note = sign(text, key, self._private_of(head.key))
+        signers = [vkey for vkey in (head.key, head.epoch_key) if vkey]
+        note = sign(text, [(VerifierKey.parse(vkey), self._private_of(vkey)) for vkey in signers])
         checkpoints.publish(self._disk, self._folder, note)
         if head.next_key:
-            keys.destroy(self._disk, self._folder, key)
+            self._end_epoch(head)
+
+    def _end_epoch(self, head: Head) -> None:
+        """Destroy the key of an epoch whose last checkpoint is published."""
+        if head.epoch_key:
+            self._private.pop(head.epoch_key, None)
+            keys.destroy(self._disk, self._folder, VerifierKey.parse(head.epoch_key))
 
     def _private_of(self, vkey: str) -> bytes:
-        if self._private[0] != vkey:
-            self._private = vkey, keys.load(self._folder, VerifierKey.parse(vkey), self._key)
-        return self._private[1]
+        if vkey not in self._private:
+            self._private[vkey] = keys.load(self._folder, VerifierKey.parse(vkey), self._key)
+        return self._private[vkey]
 
     def _edge_at(self, head: Head) -> Edge:
         """The tree's edge at the head: as this process knows it, from the tiles, or from the records."""

@@ -160,7 +160,7 @@ class Record(Value, frozen=True, kw_only=True, tag_field="kind"):
 class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
     """The first record of a log. `origin` is its identity, chosen at random; `prev` is the hash of its line.
 
-    `key`: the verifier key (`vkey`) that signs the log's first checkpoints.
+    `key`: the verifier key (`vkey`) that signs the log's checkpoints.
     """
 
     origin: str
@@ -168,7 +168,7 @@ class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
 
 
 class LogSealed(Record, frozen=True, kw_only=True, tag="log.sealed"):
-    """The last writer closed. `records`: how many came before this one; `checkpoints`: signed up to then."""
+    """The last writer closed. `records`: how many came before this one; `checkpoints`: at least so many."""
 
     records: Count
     checkpoints: Count = 0
@@ -191,13 +191,15 @@ class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class KeyRotated(Record, frozen=True, kw_only=True, tag="key.rotated"):
-    """From the next checkpoint but one on another key signs. `epoch` counts from 1; `next`: its verifier key.
+    """A new epoch: `next` signs beside the log's own key from the checkpoint after the one that covers this record.
 
-    The checkpoint that covers this record is the last one of the key before, which is destroyed then.
+    The epoch's key before it is destroyed then, so that nobody can sign anew what was signed with it.
+    `epoch` counts from 1; `next`: a verifier key; `checkpoints`: at least so many were signed before.
     """
 
     epoch: Count
     next: str
+    checkpoints: Count = 0
 
 
 class SegmentAbandoned(Record, frozen=True, kw_only=True, tag="segment.abandoned"):

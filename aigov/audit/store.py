@@ -232,7 +232,7 @@ class Store:
         return head
 
     def _new_head(self) -> Head:
-        """A new log: its identity and its first key, which is published before anything is signed with it."""
+        """A new log: its identity and its key, which is published before anything is signed with it."""
         origin, now = ORIGIN + new_id(), timestamp(time.time_ns())
         key = keys.make(self._disk, self._folder, origin, self._key)
         checkpoints.put_vkey(self._disk, self._folder, key)
@@ -509,7 +509,7 @@ class Store:
     def _next_key(self, head: Head) -> KeyRotated:
         """The announcement of a key that is there already."""
         key = keys.make(self._disk, self._folder, self.origin, self._key)
-        return KeyRotated(epoch=head.epoch + 1, next=str(key))
+        return KeyRotated(epoch=head.epoch + 1, next=str(key), checkpoints=head.checkpoints)
 
     # -- small things ----------------------------------------------------------------------------
 

@@ -95,12 +95,12 @@ class Tiles:
     def keep(self, full: Iterable[Tile], edge: Edge) -> None:
         """Write full tiles durably, and the partial ones of the edge. Raises OSError."""
         for tile in full:
-            path = self._path(tile.level, tile.at)
+            path = self.path(tile.level, tile.at)
             self._write(path, tile.data, durable=True)
             shutil.rmtree(_partial(path), ignore_errors=True)
         for tile in edge.open_tiles():
             width = len(tile.data) // HASH_BYTES
-            self._write(_partial(self._path(tile.level, tile.at)) / str(width), tile.data, durable=False)
+            self._write(_partial(self.path(tile.level, tile.at)) / str(width), tile.data, durable=False)
 
     def edge(self, size: int) -> Edge:
         """The right edge of the tree at the size of a checkpoint. Raises ProofError where a tile is missing."""
@@ -127,7 +127,7 @@ class Tiles:
 
     def hashes(self, level: int, index: int, width: int) -> list[bytes]:
         """The first `width` hashes of a tile, full or partial. Raises ProofError."""
-        for path in self._candidates(self._path(level, index), width):
+        for path in self._candidates(self.path(level, index), width):
             data = _read(path)
             if len(data) >= width * HASH_BYTES:
                 return [data[at : at + HASH_BYTES] for at in range(0, width * HASH_BYTES, HASH_BYTES)]
@@ -135,7 +135,7 @@ class Tiles:
 
     def stored(self, level: int, index: int) -> bytes | None:
         """What stands in a full tile's file, None where there is none. Raises OSError."""
-        path = self._path(level, index)
+        path = self.path(level, index)
         return _read(path) if path.exists() else None
 
     def _candidates(self, path: Path, width: int) -> list[Path]:
@@ -148,7 +148,8 @@ class Tiles:
             wider = []
         return [*exact, path, *(folder / str(found) for found in sorted(wider) if found > width)]
 
-    def _path(self, level: int, index: int) -> Path:
+    def path(self, level: int, index: int) -> Path:
+        """Where a full tile lies."""
         groups = [f"{index % 1000:03d}"]
         while index := index // 1000:
             groups.append(f"x{index % 1000:03d}")

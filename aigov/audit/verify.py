@@ -44,6 +44,7 @@ from aigov.audit.vouched import Vouched
 MAX_PROBLEMS = 100
 LOCK_SECONDS = 2.0
 PROGRESS_BYTES = 1 << 20
+CLAIMING = frozenset({KeyRotated.kind(), LogSealed.kind()})  # they say how many checkpoints came before
 
 Progress = Callable[[int, int], None]
 
@@ -311,8 +312,9 @@ class _Check:
             self._mean(entry)
         self._seq, self._last = (self._seq if entry is None else entry.seq) + 1, leaf
         if self._vouched is not None:
-            if entry is not None and self._last_kind == KeyRotated.kind():
-                self._vouched.announce(entry.next)
+            if entry is not None and self._last_kind in CLAIMING:
+                self._vouched.claim(entry.checkpoints)
+                self._vouched.announce(getattr(entry, "next", ""))
             self._vouched.add(bytes.fromhex(leaf))
 
     def _begin(self, entry: Any) -> None:

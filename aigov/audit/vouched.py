@@ -3,8 +3,8 @@
 Steps, for each checkpoint of `checkpoints.log` in order:
  1. size        above that of the one before, and reached by the log
  2. root        that of the tree over the records so far
- 3. signature   by the key in force: the log's first key, later the one that the records announced before the
-                last checkpoint (`key.rotated`), so that the first key alone is trusted from outside
+ 3. signature   by the log's key, and by the key of the epoch: the one that the records announced before the
+                last checkpoint (`key.rotated`). The log's key alone is trusted from outside
  4. tiles       full tiles, where the folder has any, are those of the records
 
 Invariants:
@@ -35,6 +35,7 @@ class Vouched:
     ) -> None:
         self._folder = folder
         self._key = key
+        self._epoch_key: VerifierKey | None = None
         self._notes = notes
         self._marks = marks
         self._tell = tell
@@ -64,8 +65,14 @@ class Vouched:
             self.settle()
 
     def announce(self, vkey: str) -> None:
-        """Note a key that the record counted last announces."""
-        self._announced = vkey
+        """Note a key that the record to be counted next announces, "" for none."""
+        self._announced = vkey or self._announced
+
+    def claim(self, signed: int) -> None:
+        """Hold against the checkpoints how many a record says were signed before it."""
+        if self.checkpoints < signed:
+            missing = signed - self.checkpoints
+            self._tell(checkpoints.ALL, f"{missing} checkpoints are missing before record {self.count}")
 
     def settle(self) -> None:
         """Bring the tree up to date and judge whatever ends here."""
@@ -127,7 +134,7 @@ class Vouched:
         self.latest_size = due.size
         why = ""
         try:
-            open_checkpoint(self._note, self._key)
+            open_checkpoint(self._note, self._key, self._epoch_key)
         except NoteError as fault:
             why = f"the checkpoint over {due.size} records does not count: {fault.why}"
         if why:
@@ -154,7 +161,7 @@ class Vouched:
                 self._tell("", "the next key that the log announces is none of its own")
                 self._sound = False
                 return
-            self._key = key
+            self._epoch_key = key
 
     # -- tiles -----------------------------------------------------------------------------------
 

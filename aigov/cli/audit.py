@@ -9,10 +9,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from aigov.audit import reader
-from aigov.audit.verify import Report
+from aigov.audit import checkpoints, known, reader
+from aigov.audit.note import NoteError, VerifierKey
+from aigov.audit.verify import Report, Status
 from aigov.audit.verify import verify as verify_log
-from aigov.cli import finding, options, show, telling
+from aigov.cli import finding, options, proving, show, telling
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
 from aigov.stores import LOG_LABEL
@@ -31,22 +32,37 @@ def audit() -> None:
 @app.command()
 def verify(
     folder: Folder = options.AUDIT,
+    vkey: Annotated[str, typer.Option("--vkey", metavar="KEY", help="The public key: the line, or its file.")] = "",
+    kept: Annotated[Path | None, typer.Option("--known", metavar="DIR", help="Where accepted states are kept.")] = None,
     keys: Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside DIR.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say whether the record is whole. With the key at hand, also whether its holder wrote it.
+    """Say whether the record is whole, and was signed by the key that you hold.
 
+    Without --vkey the folder's own key is used. With the policy's keys at hand the writers' state is checked too.
     Exits 0 whole and sealed, 1 tampered, 2 incomplete or not sealed, 3 cannot check.
     """
-    key = _key(folder, keys)
+    key, pinned = _key(folder, keys), proving.read_vkey(vkey) if vkey else None
+    place = kept if kept is not None else known.place()
     with show.meter("verifying", None) as meter:
-        report = verify_log(folder, key, meter.reach)
+        report = verify_log(folder, key, meter.reach, vkey=pinned, known=_known(place, folder, pinned))
     status = int(report.status)
+    if report.status in (Status.WHOLE, Status.INCOMPLETE) and report.latest:
+        known.keep(place, proving.read_vkey(report.vkey), report.latest.encode())
     if as_json:
         show.json_line({**msgspec.to_builtins(report), "word": WORDS[status]})
     else:
         _print_report(report)
     raise typer.Exit(status)
+
+
+def _known(place: Path, folder: Path, pinned: VerifierKey | None) -> bytes | None:
+    """The checkpoint that was accepted last of this log, as its key names it."""
+    try:
+        key = pinned or checkpoints.vkey(folder)
+        return known.recall(place, key) if key is not None else None
+    except (OSError, NoteError):
+        return None
 
 
 def _key(folder: Path, keys: Path | None) -> bytes | None:
@@ -86,8 +102,12 @@ def _print_report(report: Report) -> None:
         ("from", report.first_ts),
         ("to", report.last_ts),
         ("sealed", "yes" if report.sealed else "no"),
-        ("calls without an end", report.open_calls + report.orphaned_calls),
-        ("checked with the key", "yes" if report.keyed else "no"),
+        ("signed up to record", f"{report.covered} (checkpoints: {report.checkpoints})"),
+        ("calls still open", report.open_calls),
+        ("calls without an end", report.orphaned_calls),
+        ("held against the key", report.vkey or "none"),
+        ("which came from", "outside, as it should" if report.pinned else "the folder itself: pin it with --vkey"),
+        ("writers' state checked", "yes" if report.keyed else "no"),
     ]
     out.print(show.pairs(rows))
     if report.problems:
@@ -98,3 +118,4 @@ def _print_report(report: Report) -> None:
 
 
 finding.add(app)
+proving.add(app)

@@ -37,7 +37,7 @@ OTHER = VerifierKey("other.example/log", public_ed25519(b"o" * 32))
 
 def test_the_published_example_opens_and_is_signed_again_byte_for_byte() -> None:
     assert note.open_note(SIGNED, [KEY]) == TEXT
-    assert note.sign(TEXT, KEY, PRIVATE) == SIGNED
+    assert note.sign(TEXT, [(KEY, PRIVATE)]) == SIGNED
     assert str(KEY) == VKEY
     assert public_ed25519(PRIVATE) == KEY.public
 
@@ -55,12 +55,12 @@ def test_the_examples_of_the_specifications_are_read_and_written_as_they_stand()
 def test_a_note_of_an_unknown_key_is_refused_and_its_lines_are_ignored_beside_a_known_one() -> None:
     with pytest.raises(NoteError, match="no trusted key"):
         note.open_note(SIGNED, [OTHER])
-    both = SIGNED + note.sign(TEXT, OTHER, b"o" * 32)[len(TEXT) + 1 :]
+    both = SIGNED + note.sign(TEXT, [(OTHER, b"o" * 32)])[len(TEXT) + 1 :]
     assert note.open_note(both, [KEY]) == note.open_note(both, [OTHER]) == TEXT
 
 
 def test_a_bad_signature_of_a_known_key_spoils_the_note() -> None:
-    bad = bytearray(note.sign(TEXT, OTHER, b"x" * 32)[len(TEXT) + 1 :])
+    bad = bytearray(note.sign(TEXT, [(OTHER, b"x" * 32)])[len(TEXT) + 1 :])
     with pytest.raises(NoteError, match="not that of the key"):
         note.open_note(SIGNED + bytes(bad), [KEY, OTHER])
 
@@ -112,12 +112,12 @@ def test_what_is_no_checkpoint_is_refused(text: str) -> None:
 @given(st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
 def test_a_checkpoint_reads_back(size: int, root: bytes) -> None:
     checkpoint = Checkpoint(OTHER.name, size, root)
-    signed = note.sign(checkpoint.text(), OTHER, b"o" * 32)
+    signed = note.sign(checkpoint.text(), [(OTHER, b"o" * 32)])
     assert note.open_checkpoint(signed, OTHER) == checkpoint
 
 
 def test_a_checkpoint_about_another_log_is_refused() -> None:
-    signed = note.sign(Checkpoint("another", 1, bytes(32)).text(), OTHER, b"o" * 32)
+    signed = note.sign(Checkpoint("another", 1, bytes(32)).text(), [(OTHER, b"o" * 32)])
     with pytest.raises(NoteError, match="another log"):
         note.open_checkpoint(signed, OTHER)
 
@@ -125,4 +125,4 @@ def test_a_checkpoint_about_another_log_is_refused() -> None:
 @pytest.mark.parametrize("text", ["", "no newline", "tab\there\n", "nul\0\n"])
 def test_what_cannot_be_signed_is_refused(text: str) -> None:
     with pytest.raises(NoteError):
-        note.sign(text, KEY, PRIVATE)
+        note.sign(text, [(KEY, PRIVATE)])

@@ -164,10 +164,11 @@ def signed_again(copy: Path, content: bytes) -> VerifierKey:
     for at in range(1, len(lines)):
         record = msgspec.json.decode(lines[at])
         record["prev"] = canonical.link(lines[at - 1])
+        record.update(checkpoints=0) if record["kind"] == "log.sealed" else None
         lines[at] = msgspec.json.encode(record, order="sorted")
     (copy / SEGMENT).write_bytes(b"".join(line + b"\n" for line in lines))
     root = merkle.root_of([merkle.leaf_hash(line) for line in lines])
-    forged = note.sign(Checkpoint(key.name, len(lines), root).text(), key, private)
+    forged = note.sign(Checkpoint(key.name, len(lines), root).text(), [(key, private)])
     (copy / "checkpoint").write_bytes(forged)
     (copy / "checkpoints.log").write_bytes(forged + b"\n")
     (copy / "log.vkey").write_text(f"{key}\n")
@@ -296,7 +297,14 @@ def test_a_log_without_checkpoints_cannot_be_checked(copy: Path) -> None:
     (copy / "checkpoint").unlink()
     assert verify(copy).status == Status.INCOMPLETE
     (copy / "checkpoints.log").unlink()
-    assert verify(copy).status == Status.UNCHECKABLE
+    assert verify(copy).status == Status.TAMPERED  # its seal counts them
+
+
+def test_a_log_that_nobody_signed_yet_cannot_be_checked(opened: Open, folder: Path) -> None:
+    opened()
+    for name in ("checkpoint", "checkpoints.log"):
+        (folder / name).unlink()
+    assert verify(folder).status == Status.UNCHECKABLE
 
 
 def test_a_log_without_a_key_cannot_be_checked(copy: Path) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from aigov import cli
+from aigov.audit import known
 
 
 class Ran(NamedTuple):
@@ -24,6 +25,13 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where accepted checkpoints are kept: not in the home of whoever runs the tests."""
+    monkeypatch.setattr(known, "place", lambda: tmp_path / "known")
+    return tmp_path / "known"
 
 
 @pytest.fixture
