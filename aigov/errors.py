@@ -123,6 +123,7 @@ STATUS = {
     "audit": 503,
     "guard": 503,
     "plugin": 503,
+    "pii.vault": 503,
     "rule.fault": 503,
     "lockdown": 503,
 }

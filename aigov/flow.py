@@ -129,12 +129,17 @@ def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[tuple[str, tup
     if isinstance(looked, Decision):
         return looked
     admitted = [f for f in looked if f.kind == "pii" and snapshot.admit(f, text)]
+    code = "guard.fault"
     try:
         edits = (*snapshot.redactions(tuple(admitted)), *vault.literals([text]))
         replaced = splice(text, [_rendered(edit, text, vault, snapshot) for edit in resolve(edits)])
+        vault.keep()
         return replaced, tuple(sorted(admitted, key=lambda finding: (finding.start, finding.end, finding.type)))
+    except GuardFault as broken:
+        code = broken.code
     except Exception:  # noqa: BLE001 - a guard that breaks redacts nothing, and lets nothing pass
-        return refused("guard.fault", "privacy", snapshot.digest)
+        pass
+    return refused(code, "privacy", snapshot.digest)
 
 
 def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk[tuple[Finding, ...] | Decision]:
@@ -276,6 +281,7 @@ class _Path:
         self.edits = len(edits)
         replaced = self._replacements(edits, texts, "input")
         done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
+        self._told(self.request.session.keep)
         arguments: Mapping[str, Any] = self._laid_out(lambda: call.rebuild(done))
         self._lap("transform")
         return arguments
@@ -308,7 +314,7 @@ class _Path:
 
     def _decide_answer(self, answer: Layout | Stream) -> Walk[None]:
         """Steps 9 and 10: our own tokens are left out of detection, everything else is judged."""
-        own = {part.path: self.request.session.tokens_in(part.text) for part in answer.parts}
+        own = self._told(lambda: {part.path: self.request.session.tokens_in(part.text) for part in answer.parts})
         found = yield from self._examine(answer.parts, "output")
         found = tuple(piece for finding in found for piece in outside(finding, own.get(finding.path, [])))
         self.answer_findings = self._admitted(found, answer.parts)
@@ -325,7 +331,7 @@ class _Path:
         texts = [part.text for part in answer.parts]
         replaced = self._replacements(self.answer.edits, texts, "output")
         for index, text in enumerate(texts):
-            restored = self.request.session.restore_spans(text, self._sees)
+            restored = self._told(lambda text=text: self.request.session.restore_spans(text, self._sees))  # type: ignore[misc]
             self.restored += len(restored)
             replaced[index] = sorted([*replaced.get(index, []), *restored])
         done = tuple(splice(text, replaced[index]) for index, text in enumerate(texts))
@@ -487,10 +493,18 @@ class _Path:
     def _literal_tokens(self, texts: Sequence[str]) -> tuple[Edit, ...]:
         """The edits that keep a text from smuggling in a token of its own."""
         try:
-            return self.request.session.literals(texts)
+            return self._told(lambda: self.request.session.literals(texts))
         except SessionFull as full:
             code = full.code
         raise self._deny(code)
+
+    def _told(self, work: Callable[[], T]) -> T:
+        """What the session says; a vault that does not answer ends the call."""
+        try:
+            return work()
+        except GuardFault as broken:
+            fault = broken
+        raise self._deny(fault.code, fault.guard)
 
     def _render(self, edit: Edit, value: str, direction: Direction) -> str:
         """One replacement from the guard that asked for it; a renderer that breaks ends the call."""

@@ -201,8 +201,22 @@ class Governor:
         Whoever holds the session may see all of it. With a principal, what `privacy.reveal` lets them see: values
         of types that it does not name where they took them out themselves, others where they hold a role.
         """
+        snapshot, loaded = self._current(), self._loaded
         known = self._sessions.known(session) if isinstance(session, str) else session
-        return known.restore(text, principal, self._current().reveals) if known is not None else text
+        if known is None and isinstance(session, str) and loaded.kept_vaults is not None:
+            known = self._sessions.named(session, loaded.open_vault)
+        return known.restore(text, principal, snapshot.reveals, loaded.kept_vaults) if known is not None else text
+
+    def forget(self, subject: str, *, tenant: str | None = None) -> int:
+        """Destroy what the vault keeps of a subject, in one tenant or in all; how many keys that were.
+
+        Sessions that are open lose these values too, in every process. Raises GuardFault where it cannot be done.
+        """
+        return self._loaded.forget(subject, tenant)
+
+    def kept(self) -> tuple[int, int]:
+        """How many subjects and how many values the vault holds. Raises GuardFault where it cannot be read."""
+        return self._loaded.kept()
 
     def decrypt(self, text: str) -> str:
         """The value behind what the action `encrypt` left. Raises Unsealable for anything else."""

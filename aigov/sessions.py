@@ -4,7 +4,8 @@ A conversation has one vault a principal, so that two people who use the same co
 each other's values. Without a conversation each call has a vault of its own, gone when the call ends.
 
 Invariants:
-* Values live in the vaults, in memory; nothing here shows, stores or pickles them.
+* Values live in the vaults, in memory, and sealed on disk where the policy says so for conversations that have a
+  name; nothing here shows or pickles them.
 * At most `MAX_CONVERSATIONS` named conversations are kept; the one unused for longest is forgotten first.
 """
 
@@ -24,7 +25,8 @@ from aigov.types import Finding, Principal
 
 MAX_CONVERSATIONS = 10_000
 MAX_ID = 256
-Opening = Callable[[str, Principal | None], Session]
+Opening = Callable[[str, Principal | None, bool], Session]
+Kept = Callable[[str, str | None], list[Session]]
 Reveals = Callable[[Principal, str, bool], bool]
 Whose = tuple[str, str] | None
 
@@ -32,11 +34,12 @@ Whose = tuple[str, str] | None
 class Conversation:
     """One conversation: its `id` and the vaults of those who take part."""
 
-    __slots__ = ("_lock", "_open", "_vaults", "id")
+    __slots__ = ("_lock", "_named", "_open", "_vaults", "id")
 
-    def __init__(self, id: str, open_vault: Opening) -> None:
+    def __init__(self, id: str, open_vault: Opening, named: bool = False) -> None:
         self.id = id
         self._open = open_vault
+        self._named = named
         self._vaults: dict[Whose, Session] = {}
         self._lock = threading.Lock()
 
@@ -45,22 +48,30 @@ class Conversation:
         whose = (principal.id, principal.tenant) if principal is not None else None
         with self._lock:
             if whose not in self._vaults:
-                self._vaults[whose] = self._open(self.id, principal)
+                self._vaults[whose] = self._open(self.id, principal, self._named)
             return self._vaults[whose]
 
-    def restore(self, text: str, principal: Principal | None = None, reveals: Reveals | None = None) -> str:
+    def restore(
+        self, text: str, principal: Principal | None = None, reveals: Reveals | None = None, kept: Kept | None = None
+    ) -> str:
         """`text` with the tokens of this conversation turned back.
 
         With a principal, what `reveals` lets them see: of their own vault, and of others' in the same tenant where
-        a role of theirs says so. Without `reveals`, all of their own and nothing of others'.
+        a role of theirs says so. Without `reveals`, all of their own and nothing of others'. `kept(id, tenant)`:
+        what is on the disk of this conversation. Raises GuardFault where that cannot be read.
         """
+        if principal is not None:
+            self.vault(principal)
         with self._lock:
-            vaults = dict(self._vaults)
+            vaults: dict[Any, Session] = dict(self._vaults)
+        if kept is not None and self._named:
+            tenant = principal.tenant if principal is not None else None
+            vaults |= {("", tenant, number): one for number, one in enumerate(kept(self.id, tenant))}
         spans: set[tuple[int, int, str]] = set()
         for whose, vault in vaults.items():
             if principal is None:
                 spans.update(vault.restore_spans(text))
-            elif whose == (principal.id, principal.tenant) or (whose is not None and whose[1] == principal.tenant):
+            elif whose is not None and whose[1] == principal.tenant:
                 spans.update(vault.restore_spans(text, _seen(principal, whose[0] == principal.id, reveals)))
         return splice(text, _disjoint(sorted(spans)))
 
@@ -92,11 +103,11 @@ class Sessions:
     def named(self, id: str | None, open_vault: Opening) -> Conversation:
         """The conversation called `id`; without an id, a new one that nobody else can name."""
         if id is None:
-            return Conversation(new_id(), open_vault)
+            return Conversation(new_id(), open_vault)  # nobody can name it again, so nothing of it is kept
         if not isinstance(id, str) or not 0 < len(id) <= MAX_ID:
             raise ValueError(f"a session id is text of 1 to {MAX_ID} characters")
         with self._lock:
-            conversation = self._kept.pop(id, None) or Conversation(id, open_vault)
+            conversation = self._kept.pop(id, None) or Conversation(id, open_vault, named=True)
             self._kept[id] = conversation
             while len(self._kept) > MAX_CONVERSATIONS:
                 self._kept.popitem(last=False)

@@ -104,7 +104,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     expires_s: int
     review_path: Path
     stamp: tuple[Any, ...]
-    open_vault: Callable[[str, Principal | None], Session]
+    open_vault: Callable[[str, Principal | None, bool], Session]
+    kept_vaults: Callable[[str, str | None], list[Session]] | None
+    forget: Callable[[str, str | None], int]
+    kept: Callable[[], tuple[int, int]]
     decrypt: Callable[[str], str]
     sections: Mapping[str, Section]
     pins: tuple[Pin, ...] = ()
@@ -230,6 +233,9 @@ def _bound(
         review_path=waiting.store_path(folder),
         stamp=seen,
         open_vault=guard.session,
+        kept_vaults=guard.sessions if sections["privacy"].value.vault is not None else None,
+        forget=guard.forget,
+        kept=guard.kept,
         decrypt=guard.decrypt,
         sections=MappingProxyType(dict(sections)),
         pins=pins,

@@ -39,6 +39,7 @@ COMMANDS = {
     "access": Entry("aigov.cli.access", "Ask who may do what."),
     "audit": Entry("aigov.cli.audit", "Verify and read the record."),
     "review": Entry("aigov.cli.review", "Decide what a machine may not."),
+    "vault": Entry("aigov.cli.vault", "Count and forget what sessions keep on disk."),
     "plugins": Entry("aigov.cli.plugins", "List, pin, check and start plugins."),
     "doctor": Entry("aigov.cli.doctor", "Check this installation and this folder."),
 }

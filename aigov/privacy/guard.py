@@ -20,6 +20,7 @@ from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Settings, check, word
 from aigov.privacy.tokens import LITERAL
+from aigov.privacy.vault import UNUSABLE, Vault
 from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Section, Verdict
 
 TRANSFORMED, REVIEW, DENIED = "pii.transformed", "pii.review", "pii.denied"
@@ -58,7 +59,7 @@ class PrivacyGuard:
     `detect`, `admit` and `session` are for the path of a call; the hooks are the same as any plugin's.
     """
 
-    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings")
+    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings", "_vault")
 
     def __init__(self, settings: Section, context: Context, engine: Engine) -> None:
         self._settings: Settings = settings.value
@@ -66,6 +67,10 @@ class PrivacyGuard:
         self._engine = engine
         self._allowed = frozenset(term.casefold() for term in self._settings.allow)
         self._key = context.key("tokens")
+        vault = self._settings.vault
+        self._vault = (
+            Vault(vault.file(context.folder), key=context.key("vault"), expires_s=vault.expires_s) if vault else None
+        )
         self._operators = Operators(
             self._settings, context.key, {one.operator_name(): one for one in context.operators}
         )
@@ -73,7 +78,7 @@ class PrivacyGuard:
     @hookimpl
     def aigov_reasons(self) -> Iterable[str]:
         """The codes on docs/privacy.md."""
-        return (TRANSFORMED, REVIEW, DENIED, TIMEOUT)
+        return (TRANSFORMED, REVIEW, DENIED, TIMEOUT, UNUSABLE)
 
     @hookimpl
     def aigov_entities(self) -> Iterable[str]:
@@ -110,13 +115,30 @@ class PrivacyGuard:
             return True
         return finding.score >= self._settings.min_score and not self._is_allowed(text[finding.start : finding.end])
 
-    def session(self, id: str | None = None, principal: Principal | None = None) -> Session:
-        """A new, empty session; two of the same id share their `ref` and nothing else.
+    def session(self, id: str | None = None, principal: Principal | None = None, kept: bool = False) -> Session:
+        """A new session; two of the same id share their `ref` and nothing else, unless the vault keeps them.
 
-        Where the policy says `stable: tenant`, two of the same tenant give the same value the same token.
+        `kept`: let the vault keep this principal's values, where the policy has one, and give those that it has
+        under this id. Where the policy says `stable: tenant`, two sessions of a tenant give a value the same token.
         """
         tenant = principal.tenant if principal is not None else ""
-        return Session(id, self._key, stable=tenant if self._settings.stable == "tenant" else None)
+        stable = f"tenant\0{tenant}" if self._settings.stable == "tenant" else None
+        if self._vault is None or not kept or id is None or principal is None:
+            return Session(id, self._key, stable=stable)
+        own = f"session\0{len(id)}\0{id}\0{len(principal.id)}\0{principal.id}\0{tenant}"
+        return Session(id, self._key, stable=stable or own, drawer=self._vault.drawer(principal.id, tenant, id))
+
+    def sessions(self, id: str, tenant: str | None = None) -> list[Session]:
+        """What the vault keeps under this id, a session for each subject, of one tenant or of all, to restore from.
+
+        Raises GuardFault.
+        """
+        drawers = self._vault.drawers(id, tenant) if self._vault is not None else []
+        return [Session(id, self._key, drawer=drawer) for drawer in drawers]
+
+    def forget(self, id: str, tenant: str | None = None) -> int:
+        """Destroy the vault's keys of a subject, in one tenant or in all; how many there were. Raises GuardFault."""
+        return self._vault.forget(id, tenant) if self._vault is not None else 0
 
     def reveals(self, entity: str, roles: Iterable[str], *, own: bool) -> bool:
         """Whether somebody with these roles may see values of a type that come back.
@@ -132,6 +154,10 @@ class PrivacyGuard:
     def decrypt(self, text: str) -> str:
         """What the action `encrypt` was given. Raises Unsealable for anything else."""
         return self._operators.decrypt(text)
+
+    def kept(self) -> tuple[int, int]:
+        """How many subjects and how many values the vault holds. Raises GuardFault."""
+        return self._vault.counts() if self._vault is not None else (0, 0)
 
     def _is_allowed(self, value: str) -> bool:
         return bool(self._allowed) and value.casefold() in self._allowed

@@ -224,19 +224,20 @@ def _doubtful(before: list[_Unit], joint: int, entity: str, live: Mapping[str, s
     between = "".join(unit.char for unit in before[end:])
     if " " not in between and (not between or any(char in between for char in "_-")):
         return True
-    if _shouted(before, end):
+    if _shouted(before, end, live):
         return True
     return any(_spelt(before, end, other.replace("_", "")) is not None for other in {*live.values()} - {entity})
 
 
-def _shouted(before: list[_Unit], end: int) -> bool:
-    """Whether the word that ends at `end` is in capitals, as a label is."""
-    word = []
+def _shouted(before: list[_Unit], end: int, live: Mapping[str, str]) -> bool:
+    """Whether the word that ends at `end` is in capitals, as a label is, and no token itself."""
+    word: list[_Unit] = []
     for unit in reversed(before[:end]):
         if not _word(unit.char):
             break
-        word.append(unit.given)
-    return len(word) > 1 and "".join(word).isupper()
+        word.append(unit)
+    meant = "".join(unit.char for unit in reversed(word))
+    return len(word) > 1 and "".join(unit.given for unit in word).isupper() and meant not in live
 
 
 def _ends(after: list[_Unit], *, labelled: bool) -> bool:

@@ -6,7 +6,8 @@ Invariants:
   a text is reserved before tokens are made, and a literal copy of a live token is itself tokenised.
 * Only tokens that this session made are restored, however they were rewritten, where there is no doubt which
   one was meant; in one pass: a restored value is not looked at again.
-* Values live in this object alone: no repr, pickle, copy or error shows them, and they are bounded.
+* Values live in this object and, for a named session where the policy says so, sealed in the vault: no repr,
+  pickle, copy or error shows them, and they are bounded.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from aigov.errors import AigovError
 from aigov.privacy.places import places
 from aigov.privacy.readings import Reading, readings
 from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, spell
+from aigov.privacy.vault import Drawer, Entry, Kept
 from aigov.types import Edit
 
 MAX_VALUES = 10_000
@@ -50,18 +52,9 @@ class Session:
     """
 
     __slots__ = (
-        "_bounds",
-        "_chars",
-        "_codes",
-        "_entities",
-        "_key",
-        "_lock",
-        "_reserved",
-        "_salt",
-        "_values",
-        "id",
-        "ref",
-    )
+        "_bounds", "_chars", "_codes", "_drawer", "_entities", "_key", "_lock", "_reserved", "_salt", "_unkept",
+        "_values", "id", "ref",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +65,7 @@ class Session:
         max_chars: int = MAX_CHARS,
         max_reserved: int = MAX_RESERVED,
         stable: str | None = None,
+        drawer: Drawer | None = None,
     ) -> None:
         self.id = id if id is not None else secrets.token_hex(16)
         self.ref = keyed_digest(key, f"session\0{self.id}")[:32]
@@ -84,6 +78,8 @@ class Session:
         self._entities: dict[str, str] = {}
         self._reserved: set[str] = set()
         self._chars = 0
+        self._drawer = drawer
+        self._unkept: list[Entry] = []
 
     def token(self, entity: str, value: str) -> str:
         """The token for these characters. Raises SessionFull rather than hold more than it may.
@@ -115,7 +111,12 @@ class Session:
         return _joined([*read, *live])
 
     def literals(self, texts: Sequence[str]) -> tuple[Edit, ...]:
-        """Reserve all texts of a call, and the edits that tokenise live tokens standing in them."""
+        """Reserve all texts of a call, and the edits that tokenise live tokens standing in them.
+
+        Raises SessionFull; GuardFault where the vault does not answer.
+        """
+        with self._lock:
+            self._refresh()
         return tuple(
             Edit(part=part, start=start, end=end, type=LITERAL, action="tokenise", guard="privacy")
             for part, text in enumerate(texts)
@@ -127,7 +128,10 @@ class Session:
 
         `seen(entity)`: whether values of a type may be shown; without it all are. Copies of tokens always are.
         """
+        if self._drawer is not None and not places(text):
+            return []
         with self._lock:
+            self._refresh()
             found = [(one.start, one.end, *self._values[one.code]) for one in self._readings(text)]
         shown = (one for one in found if seen is None or one[2] == LITERAL or seen(one[2]))
         return [(start, end, value) for start, end, _, value in shown]
@@ -144,14 +148,43 @@ class Session:
             at = end
         return "".join(pieces) + text[at:]
 
+    def keep(self) -> None:
+        """Have the vault keep what was taken out since the last time, before it goes anywhere. Raises GuardFault."""
+        with self._lock:
+            if self._drawer is not None and self._unkept:
+                self._learn(self._drawer.keep(self._unkept))
+                self._unkept.clear()
+
     def clear(self) -> None:
         """Forget every value. Their tokens are restored no more."""
         with self._lock:
-            self._reserved.update(self._values)
-            self._codes.clear()
-            self._values.clear()
-            self._entities.clear()
-            self._chars = 0
+            self._clear()
+
+    def _clear(self) -> None:
+        self._reserved.update(self._values)
+        self._codes.clear()
+        self._values.clear()
+        self._entities.clear()
+        self._chars = 0
+
+    def _refresh(self) -> None:
+        """Take in what other processes kept, and drop what the vault holds no more; the lock is held."""
+        if self._drawer is not None and not self._unkept:
+            self._learn(self._drawer.news())
+
+    def _learn(self, kept: Kept) -> None:
+        if kept.lost:
+            self._clear()
+        for entry in kept.entries:
+            self._reserved.discard(entry.code)
+            self._hold(*entry)
+
+    def _hold(self, code: str, entity: str, value: str) -> None:
+        if code not in self._values:
+            self._codes.setdefault((entity, value), code)
+            self._values[code] = (entity, value)
+            self._entities[code] = entity
+            self._chars += len(value)
 
     def _add(self, entity: str, value: str) -> str:
         max_values, max_chars, _ = self._bounds
@@ -161,10 +194,9 @@ class Session:
             drawn = keyed_digest(self._key, f"token\0{self._salt}\0{attempt}\0{entity}\0{value}")
             new = code(int(drawn[:24], 16) % SPACE)
             if new not in self._values and new not in self._reserved:
-                self._codes[entity, value] = new
-                self._values[new] = (entity, value)
-                self._entities[new] = entity
-                self._chars += len(value)
+                self._hold(new, entity, value)
+                if self._drawer is not None:
+                    self._unkept.append(Entry(new, entity, value))
                 return new
         raise SessionFull
 

@@ -9,8 +9,10 @@ Invariants:
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,6 +30,10 @@ Entity = Annotated[str, msgspec.Meta(pattern=ENTITY, description="upper case, as
 
 # Entity types that Presidio finds with a language model alone, which this engine does not run.
 BY_MODEL = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP", "AGE", "ID"})
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+SHORTEST_S = 60
+LONGEST_S = 400 * 86_400
+VAULT = "../vault/values.db"  # beside the policy folder, never in it: a value kept is no change of policy
 CONTEXT_GAIN = 0.35
 CONTEXT_FLOOR = 0.4
 
@@ -115,6 +121,25 @@ class Custom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return max(min(1.0, self.score + CONTEXT_GAIN), CONTEXT_FLOOR) if self.context else self.score
 
 
+class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where values of named sessions are kept, sealed, and for how long: `90s`, `30m`, `72h` or `7d`, 1m to 400d.
+
+    `path` is relative to the policy folder.
+    """
+
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] = VAULT
+    expires: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}[smhd]$")] = "30d"
+
+    @property
+    def expires_s(self) -> int:
+        """The time in seconds for which a value is kept."""
+        return int(self.expires[:-1]) * UNITS[self.expires[-1]]
+
+    def file(self, policy_folder: Path) -> Path:
+        """Where the vault lies, for a policy read from this folder."""
+        return Path(os.path.normpath(policy_folder.absolute() / self.path))
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The policy key `privacy`."""
 
@@ -125,6 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     custom: tuple[Custom, ...] = ()
     reveal: dict[Entity, tuple[Term, ...] | Literal["nobody"]] = {}
     stable: Literal["session", "tenant"] = "session"
+    vault: VaultSettings | None = None
 
     def action(self, entity: str) -> Action:
         """What is done with a value of this type."""
@@ -147,6 +173,7 @@ def check(section: Section, supported: frozenset[str], declared: frozenset[str])
     problems += _name_problems(section, settings.entities, "entities", known - {LITERAL})
     problems += _name_problems(section, settings.reveal, "reveal", known - {LITERAL})
     problems += _role_problems(section, settings)
+    problems += _vault_problems(section, settings)
     if problems:
         raise PolicyError(problems)
 
@@ -165,6 +192,17 @@ def _role_problems(section: Section, settings: Settings) -> Iterator[Problem]:
         if settings.action(name) != "tokenise":
             what = f"values of `{name}` are not tokenised, so there is nothing to reveal"
             yield section.problem("reveal", name, what=what, fix="remove it, or let the action be `tokenise`")
+
+
+def _vault_problems(section: Section, settings: Settings) -> Iterator[Problem]:
+    vault = settings.vault
+    if vault is None:
+        return
+    if not SHORTEST_S <= vault.expires_s <= LONGEST_S:
+        fix = "write a number and s, m, h or d, such as `30d`"
+        yield section.problem("vault", "expires", what="not a time from 1m to 400d", fix=fix)
+    if not vault.path.strip() or "\0" in vault.path:
+        yield section.problem("vault", "path", what="not the path of a file", fix="leave it out, or name a file")
 
 
 def _fix(name: str, known: frozenset[str]) -> str:
