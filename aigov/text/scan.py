@@ -1,0 +1,257 @@
+"""All expressions of all guards in one pass over a text: the one door to hyperscan.
+
+The pass says where each expression could match; the exact expression then looks there, and finds what it
+would have found in the whole text.
+
+How a window comes about. Of an expression, `outline` gives a gate that ends a match wherever the exact one
+matches: from `start + least` to `start + reach`. So a gate's end at `e` says that a match may start from
+`e - reach` to `e - least`, or, without a reach, from where the run of characters that the expression is made
+of begins. A match that starts there ends within `longest` characters or where that run ends, and looks `ahead`
+beyond it: up to there the exact expression reads, and not farther. The starts of all windows together hold
+the start of every match, and from each start it sees all that bears on it; hence the same matches.
+
+Invariants:
+* The same matches with and without hyperscan: without it every expression reads every text, whole.
+* An expression that has no outline, or that hyperscan refuses, reads every text, whole.
+* Time is linear in the text and the gates' matches. Safe to share between threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from aigov.text import cache
+from aigov.text.outline import Outline, outline
+from aigov.text.signs import Signs
+
+FORMAT = "1"  # of what is kept on disk
+_SUFFIX = ".scan"
+
+
+class Expression(NamedTuple):
+    """One exact expression: for the `regex` module under these flags, or for RE2 if `linear`."""
+
+    source: str
+    flags: int
+    linear: bool = False
+
+
+class Window(NamedTuple):
+    """Where matches may start, first to last, and up to where the expression must see to find them."""
+
+    first: int
+    last: int
+    stop: int
+
+
+class Scanner:
+    """Expressions compiled for one pass. `made`: how the database came to be; `whole`: expressions without a gate."""
+
+    __slots__ = ("_always", "_edges", "_gates", "_members", "_pass", "_signs", "made", "whole")
+
+    def __init__(self, expressions: Sequence[Expression], folder: Path | None = None) -> None:
+        """Compile, or read what was compiled before from `folder`, where it is kept as well."""
+        self._signs = Signs()
+        outlines = [outline(*one) for one in expressions]
+        gates = sorted({one.gate for one in outlines if one})
+        self._pass, refused, self.made = _passing(gates, folder)
+        usable = [None if self._pass is None or one is None or one.gate in refused else one for one in outlines]
+        self._gates = tuple(usable)
+        self._edges = tuple(_edges(one) if one else None for one in usable)
+        self._members: dict[int, list[int]] = {}
+        for index, one in enumerate(usable):
+            if one:
+                self._members.setdefault(gates.index(one.gate), []).append(index)
+        self._always = tuple(index for index, one in enumerate(usable) if one is None)
+        self.whole = len(self._always)
+
+    def scan(self, text: str) -> Places:
+        """Where each expression could match in this text."""
+        every = Window(0, len(text), len(text))
+        windows: Places = {index: [every] for index in self._always}
+        if self._pass is not None and self._members:
+            data = self._signs.write(text)
+            for gate, ends in self._pass(data).items():
+                for index in self._members[gate]:
+                    found, edges = self._gates[index], self._edges[index]
+                    if found is not None and edges is not None:
+                        windows[index] = _windows(found, edges, data, ends)
+        return windows
+
+    def __repr__(self) -> str:
+        return f"Scanner(expressions={len(self._gates)}, whole={self.whole}, made={self.made!r})"
+
+
+Places = dict[int, list[Window]]
+Made = Literal["compiled", "cached", "absent"]
+Pass = Callable[[bytes], dict[int, list[int]]]
+
+
+def matches(find: Callable[..., Iterator[Any]], text: str, windows: Sequence[Window]) -> Iterator[Any]:
+    """The matches of an expression's `finditer` on the whole text, found by looking into its windows alone."""
+    resume = 0
+    for first, last, stop in windows:
+        if first < resume:  # a match from an earlier window reaches into this one
+            first = resume
+            if first > last:
+                continue
+        for match in find(text, first, stop):
+            if match.start() > last:
+                break
+            resume = match.end()
+            yield match
+
+
+class _Edges(NamedTuple):
+    """Searches for the ends of a run: the next byte outside of the alphabet, and the last one."""
+
+    after: Callable[..., Any]
+    before: Callable[..., Any]
+
+
+def _edges(one: Outline) -> _Edges:
+    import regex
+
+    outside = bytes(sorted(frozenset(range(256)) - one.alphabet))
+    if not outside:
+        return _Edges(_nowhere, _nowhere)
+    apart = b"[" + b"".join(b"\\x%02x" % code for code in outside) + b"]"
+    return _Edges(re.compile(apart).search, regex.compile(b"(?r)" + apart).search)
+
+
+def _nowhere(data: bytes, first: int = 0, stop: int = 0) -> None:
+    """No byte ends a run."""
+
+
+def _windows(one: Outline, edges: _Edges, data: bytes, ends: list[int]) -> list[Window]:
+    """The windows of one expression, in order and apart, for the ends that its gate reported."""
+    found: list[Window] = []
+    first = last = -1
+    for end in sorted(ends):
+        latest = end - one.least
+        start = _earliest(one, edges, data, end, max(last, 0))
+        if start > latest:  # the gate is coarser: here is no room for a match
+            continue
+        if last >= 0 and start > last + 1:
+            found.append(Window(first, last, _stop(one, edges, data, last)))
+            first = -1
+        first, last = start if first < 0 else first, max(last, latest)
+    if last >= 0:
+        found.append(Window(first, last, _stop(one, edges, data, last)))
+    return found
+
+
+def _earliest(one: Outline, edges: _Edges, data: bytes, end: int, known: int) -> int:
+    """The first offset from which a match may lead to a gate's end at `end`; `known` or less all mean the same."""
+    if one.reach is not None:
+        return max(0, end - one.reach)
+    apart = edges.before(data, known, end)
+    return apart.end() if apart else known
+
+
+def _stop(one: Outline, edges: _Edges, data: bytes, last: int) -> int:
+    """How far the expression must see for matches that start at `last` or before."""
+    if one.ahead is None:
+        return len(data)
+    if one.longest is not None:
+        return min(len(data), last + one.longest + one.ahead)
+    apart = edges.after(data, last)
+    return min(len(data), apart.start() + one.ahead) if apart else len(data)
+
+
+def _passing(gates: list[str], folder: Path | None) -> tuple[Pass | None, frozenset[str], Made]:
+    """The pass over bytes, the gates that it does without, and how it came to be."""
+    try:
+        import hyperscan
+    except ImportError:  # the extra `fast` is not installed
+        return None, frozenset(), "absent"
+    name = _name(version("hyperscan"), gates)
+    kept = cache.read(folder, name) if folder else None
+    restored = _restored(kept) if kept else None
+    database, refused = restored or _compiled(gates)
+    if folder and database and not restored:
+        listed = ",".join(map(str, sorted(refused))).encode()
+        cache.write(folder, name, listed + b"\n" + hyperscan.dumpb(database))
+    passing = _Pass(database) if database else None
+    return passing, frozenset(gates[index] for index in refused), "cached" if restored else "compiled"
+
+
+class _Pass:
+    """One database with working memory for as many threads as scan at once."""
+
+    __slots__ = ("_database", "_free", "_scratch")
+
+    def __init__(self, database: Any) -> None:
+        import hyperscan
+
+        self._database = database
+        self._scratch = hyperscan.Scratch(database)
+        self._free: list[Any] = [self._scratch.clone()]
+
+    def __call__(self, data: bytes) -> dict[int, list[int]]:
+        """The offsets where each gate ends a match."""
+        ends: dict[int, list[int]] = {}
+        try:
+            scratch = self._free.pop()
+        except IndexError:
+            scratch = self._scratch.clone()
+        self._database.scan(data, match_event_handler=_note, context=ends, scratch=scratch)
+        self._free.append(scratch)
+        return ends
+
+
+def _note(gate: int, start: int, end: int, flags: int, ends: dict[int, list[int]]) -> None:
+    """What hyperscan calls for each end of a match."""
+    if gate in ends:
+        ends[gate].append(end)
+    else:
+        ends[gate] = [end]
+
+
+def _name(release: str, gates: list[str]) -> str:
+    """What a database is kept under: a digest of all that it depends on."""
+    given = [FORMAT, release, platform.machine(), platform.system(), *gates]
+    return hashlib.sha256("\0".join(given).encode()).hexdigest() + _SUFFIX
+
+
+def _restored(kept: bytes) -> tuple[Any, frozenset[int]] | None:
+    """The database that was kept and the gates that it lacks, or None where this machine cannot use it."""
+    import hyperscan
+
+    listed, _, dumped = kept.partition(b"\n")
+    try:
+        database = hyperscan.loadb(dumped, hyperscan.HS_MODE_BLOCK)
+        return database, frozenset(map(int, listed.split(b","))) if listed else frozenset()
+    except (hyperscan.HyperscanError, ValueError):
+        return None
+
+
+def _compiled(gates: list[str]) -> tuple[Any, frozenset[int]]:
+    """A database of all gates but those that hyperscan refuses, and these; None where it refuses all."""
+    every = range(len(gates))
+    database = _database(gates, every)
+    if database:
+        return database, frozenset()
+    taken = [index for index in every if _database(gates, [index])]
+    database = _database(gates, taken)
+    return database, frozenset(every) - frozenset(taken if database else ())
+
+
+def _database(gates: list[str], taken: Sequence[int]) -> Any:
+    import hyperscan
+
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(
+            expressions=[gates[index].encode() for index in taken], ids=list(taken), elements=len(taken),
+            flags=[hyperscan.HS_FLAG_PREFILTER] * len(taken),
+        )  # fmt: skip
+    except hyperscan.HyperscanError:
+        return None
+    return database

@@ -1,0 +1,219 @@
+"""The scanner: the same matches as in the whole text, for every expression and every text."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import regex
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from aigov.text import scan as scanning
+from aigov.text.outline import outline
+from aigov.text.scan import Expression, Scanner, Window, matches
+from aigov.text.signs import Signs
+
+FLAGS = int(regex.I | regex.M | regex.S)
+EXPRESSIONS = (
+    r"\b\d{3}[- .]?\d{2,4}\b", r"[a-c]{2,5}x", r"(?<![\w:])::(?:1{1,3})?(?![\w:])", r"a+b", r"(ab|a)(c|bcd)(d*)",
+    r"\b[\w.+]+@\w+(?:\.\w+)+\b", r"(?:a|aa|a.)+(?:b|c)d", r"https?://[a-z.]{1,9}[.](?:com|co|de)(?:/[^\s]*)?",
+    r"^a.{1,3}$", r"(\w)\1", r"(?P<q>['\"])x*(?P=q)", r"\bk\w", r"[^\sa-y]{2}", r"x(?=.*y)", r"x(?!.{0,3}y)",
+    r"(?<=z.{1,4})a", r"\Ba\B", r"(?:\d\d)??1", r"a(?>b*)b?c", r"\w++-\w", r"(?i:K)[sſ]", r"(?-i:K)S", r"[^k]s",
+    r"(?:^|(?<=\W))(é|ab|ſ)(?:(?=\W)|$)", r"\D\d{2}\D", r"\S\s\S", r"[١-٣]+", r"(a)?(?(1)b|c)d", r"I[ıİ]?1", r".{2}b",
+    r"(?s:.)\Z", r"\Aa", r"ab?c?d?", r"(?:a{2}){2,}b?",
+)  # fmt: skip
+PIECES = [
+    "a", "b", "c", "d", "x", "y", "z", "k", "K", "s", "ſ", "\u212a", "ı", "İ", "I", "1", "12", "123", "-", ".", " ",
+    "@", "::", ":", "/", "https://", "com", "co", "de", "'", '"', "é", "١", "٢", "\u00a0", "\u200d", "_", "\n", "\t",
+    "\ud800", "😀", "a@b.c", "ab", "\x1c", "ß", "\u0345",
+]  # fmt: skip
+texts = st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text(max_size=60)
+
+
+def spans(found: Any) -> list[tuple[int, int]]:
+    return [match.span() for match in found]
+
+
+def narrowed(scanner: Scanner, index: int, compiled: Any, text: str) -> list[tuple[int, int]]:
+    return spans(matches(compiled.finditer, text, scanner.scan(text).get(index, [])))
+
+
+@pytest.fixture(scope="module")
+def scanner() -> Scanner:
+    return Scanner([Expression(one, FLAGS) for one in EXPRESSIONS] + [Expression(one, 0) for one in EXPRESSIONS])
+
+
+COMPILED = [regex.compile(one, FLAGS) for one in EXPRESSIONS] + [regex.compile(one) for one in EXPRESSIONS]
+
+
+@settings(max_examples=400, deadline=None)
+@given(texts)
+def test_every_expression_finds_in_its_windows_what_it_finds_in_the_whole(scanner: Scanner, text: str) -> None:
+    places = scanner.scan(text)
+    for index, compiled in enumerate(COMPILED):
+        found = spans(matches(compiled.finditer, text, places.get(index, [])))
+        assert found == [span for span in spans(compiled.finditer(text)) if span[0] < span[1]], compiled.pattern
+
+
+def test_most_of_these_expressions_have_a_gate(scanner: Scanner) -> None:
+    without = [one for one in EXPRESSIONS if outline(one, FLAGS) is None]
+    assert without == []
+    assert scanner.whole == 0
+
+
+atoms = st.sampled_from([
+    "a", "b", "k", "1", r"\d", r"\w", r"\s", ".", "[ab]", "[^a]", "[^a1]", r"\b", "(?=a)", "(?!b)", "(?<=a)",
+    "(?<!1)", "^", "$", r"\W", r"[\d_]", "é", "s", r"\B", r"(?<=\b..)",
+])  # fmt: skip
+counts = st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{2,}", "+?", "*?", "{0,2}", "++"])
+
+
+def branches(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    row = st.lists(st.tuples(inner, counts).map(lambda pair: pair[0] + pair[1]), min_size=1, max_size=4).map("".join)
+    return row | st.tuples(row, row).map(lambda pair: f"(?:{pair[0]}|{pair[1]})") | row.map(lambda one: f"({one})")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.recursive(atoms, branches, max_leaves=8), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_any_expression_finds_the_same(expression: str, text: str) -> None:
+    try:
+        compiled = regex.compile(expression, FLAGS)
+    except regex.error:
+        assume(False)
+    scanner = Scanner([Expression(expression, FLAGS)])
+    expected = spans(compiled.finditer(text))
+    if scanner.whole == 0:
+        expected = [span for span in expected if span[0] < span[1]]
+    assert narrowed(scanner, 0, compiled, text) == expected
+
+
+@pytest.mark.parametrize("letter", [chr(code) for code in range(128)])
+def test_no_character_of_any_script_equals_a_letter_unseen(letter: str, everything: str) -> None:
+    """Whatever the exact expression accepts, case ignored, is written as a byte that the gate accepts."""
+    signs = Signs()
+    for expression in (regex.escape(letter), f"[^{regex.escape(letter)}]"):
+        seen = outline(expression + "{1,1}", FLAGS)
+        assert seen is not None
+        accepted = set("".join(regex.findall(expression, everything, FLAGS)))
+        assert set(signs.write("".join(accepted))) <= seen.alphabet
+
+
+@pytest.mark.parametrize(
+    "kind", [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", ".", r"[^\W_]", r"[^\d\s]", r"[\w.-]", r"[^\w]"]
+)
+def test_kinds_of_characters_are_those_of_the_engine(kind: str, everything: str) -> None:
+    seen = outline(kind, FLAGS)
+    assert seen is not None
+    accepted = set("".join(regex.findall(kind, everything, FLAGS)))
+    assert set(Signs().write("".join(accepted))) <= seen.alphabet
+
+
+def test_word_characters_are_written_as_such_and_others_not(everything: str) -> None:
+    written = Signs().write(everything).decode("latin-1")
+    word = regex.compile(r"\w")
+    assert len(written) == len(everything)
+    wrong = [char for char, sign in zip(everything, written, strict=True)
+             if bool(word.match(char)) != bool(regex.match(r"(?a)\w", sign))]  # fmt: skip
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def everything() -> str:
+    return "".join(map(chr, range(0x110000)))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [r"[[:alpha:]]1", r"\p{L}1", r"(?:ab){e<=1}", r"(?x) a b", r"(?a)\w1", r"a{,2}b{,}", r"\Kab", r"(?V1)[a--b]1",
+     "(?r)ab", r"\L<x>", r"a*", r"\bx?", r"[a&&b]1", r"(?|a|b)", "(?i", r"(?R)?a", r"\N{DIGIT ONE}", "(?e)(?:ab){i}"],
+)  # fmt: skip
+def test_what_is_not_understood_has_no_outline(expression: str) -> None:
+    assert outline(expression, FLAGS) is None
+
+
+def test_an_expression_without_outline_reads_the_whole_text() -> None:
+    scanner = Scanner([Expression(r"\p{L}1", FLAGS), Expression("ab", FLAGS)])
+    assert scanner.scan("xx") == {0: [Window(0, 2, 2)]}
+    assert scanner.whole == 1
+
+
+def test_clean_text_has_no_windows(scanner: Scanner) -> None:
+    only = Scanner([Expression(r"\b\d{9}\b", FLAGS), Expression(r"\w+@\w+\.\w+", FLAGS)])
+    assert only.scan("the parcel came late, at 12345678 or so, and é too") == {}
+
+
+def test_windows_stay_near_the_matches() -> None:
+    only = Scanner([Expression(r"\b\d{3}-\d{4}\b", FLAGS), Expression(r"\b\w+@\w+\b", FLAGS)])
+    text = "a" * 500 + " 555-0100 jane@example " + "b" * 500
+    assert only.scan(text) == {0: [Window(501, 501, 510)], 1: [Window(510, 519, 523)]}
+
+
+def test_without_hyperscan_the_same_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "hyperscan", None)
+    plain = Scanner([Expression(one, FLAGS) for one in EXPRESSIONS])
+    assert (plain.made, plain.whole) == ("absent", len(EXPRESSIONS))
+    text = "ab 555-0100 a@b.c https://a.com/x"
+    for index, compiled in enumerate(COMPILED[: len(EXPRESSIONS)]):
+        assert narrowed(plain, index, compiled, text) == spans(compiled.finditer(text))
+
+
+def test_threads_scan_at_once(scanner: Scanner) -> None:
+    text = "ab 555-0100 a@b.c https://a.com/x é " * 50
+    alone, wrong = scanner.scan(text), []
+
+    def work() -> None:
+        for _ in range(20):
+            if scanner.scan(text) != alone:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert wrong == []
+
+
+def test_a_database_is_compiled_once_and_read_afterwards(tmp_path: Path) -> None:
+    some = [Expression(one, FLAGS) for one in EXPRESSIONS]
+    first, second = Scanner(some, tmp_path), Scanner(some, tmp_path)
+    assert (first.made, second.made) == ("compiled", "cached")
+    text = "ab 555-0100 a@b.c https://a.com/x"
+    assert first.scan(text) == second.scan(text)
+    assert Scanner(some[1:], tmp_path).made == "compiled"
+
+
+def test_a_flipped_byte_is_refused_and_compiled_anew(tmp_path: Path) -> None:
+    some = [Expression("ab+c", FLAGS)]
+    Scanner(some, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    for at in (0, 40, len(whole) // 2, len(whole) - 1):
+        kept.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert Scanner(some, tmp_path).made == "compiled"
+        assert Scanner(some, tmp_path).made == "cached"
+    kept.write_bytes(whole[: len(whole) // 2])
+    assert Scanner(some, tmp_path).made == "compiled"
+
+
+def test_a_database_of_another_build_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [Expression("ab+c", FLAGS)]
+    Scanner(some, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    scanning.cache.write(tmp_path, kept.name, b"\nnot a database")
+    assert Scanner(some, tmp_path).made == "compiled"
+    monkeypatch.setattr(scanning, "FORMAT", "0")
+    assert Scanner(some, tmp_path).made == "compiled"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_expression_that_the_scanner_refuses_reads_the_whole_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = "|".join(
+        "".join(map(chr, (97 + n % 26, 97 + n // 26 % 26, 97 + n // 676 % 26, 97 + n % 7))) for n in range(9000)
+    )
+    scanner = Scanner([Expression(rf"x(?:{many})", FLAGS), Expression("ab", FLAGS)])
+    assert scanner.whole == 1
+    assert set(scanner.scan("ab")) == {0, 1}
