@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from aigov.cli.exits import Exit, Stop
+from aigov.cli.wording import worded
 from aigov.errors import AigovError, PolicyError, Refused
 
 DISTRIBUTION = "aigov-engine"
@@ -55,7 +56,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = _app()(arguments, prog_name="aigov", standalone_mode=False)
     except typer.TyperException as error:
-        _say(error.format_message(), "run `aigov --help`, or the command with `--help`")
+        _say(worded(error))
         return Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
@@ -157,9 +158,13 @@ def _reader_left() -> Exit:
 
 
 def _say(*lines: str) -> None:
-    """Write lines to stderr; where even that is closed, the exit code has to do."""
+    """Write lines to stderr; where even that is closed, the exit code has to do.
+
+    They may quote a policy file or the command line: what could drive a terminal is written as `<U+001B>`.
+    """
     try:
         for line in lines:
-            typer.echo(f"aigov: {line}", err=True)
+            shown = "".join(char if char.isprintable() else f"<U+{ord(char):04X}>" for char in line)
+            typer.echo(f"aigov: {shown}", err=True)
     except OSError:
         return

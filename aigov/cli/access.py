@@ -29,8 +29,8 @@ def access() -> None:
 
 @app.command()
 def check(
-    action: Annotated[str, typer.Argument(metavar="[ACTION]", help="Such as `chat`; nothing to check the files.")] = "",
-    resource: Annotated[str, typer.Argument(metavar="[RESOURCE]", help="Such as `model:gpt-4o-mini`.")] = "",
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as `chat`; nothing to check the files.")] = "",
+    resource: Annotated[str, typer.Argument(metavar="RESOURCE", help="Such as `model:gpt-4o-mini`.")] = "",
     who: Annotated[str, typer.Option("--as", metavar="ID", help="Who acts: a principal's id.")] = "",
     roles: options.Roles = None,
     tenant: options.Tenant = "",

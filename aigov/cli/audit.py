@@ -19,7 +19,7 @@ from aigov.errors import PolicyError
 from aigov.stores import LOG_LABEL
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the record.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the record.")]
 WORDS = {0: "whole", 1: "tampered", 2: "incomplete or unsealed", 3: "cannot be checked"}
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow", 3: "bold red"}
 

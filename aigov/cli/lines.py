@@ -47,6 +47,8 @@ class Source(NamedTuple):
 def opened(name: str) -> Iterator[Source]:
     """Open the file `name`, or stdin for `-`. Raises Stop where it cannot be read."""
     if name == STDIN:
+        if sys.stdin is None:  # started with its input closed (`<&-`)
+            raise cannot("there is nothing to read: stdin is closed")
         yield Source(sys.stdin.buffer, _size(sys.stdin.buffer))
         return
     stream = _open(name)

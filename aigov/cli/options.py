@@ -10,7 +10,7 @@ import typer
 Policies = Annotated[Path, typer.Option("--policies", metavar="DIR", help="The policy folder.")]
 Audit = Annotated[Path, typer.Option("--audit", metavar="DIR", help="The folder of the record.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object a line.")]
-Input = Annotated[str, typer.Argument(metavar="[FILE]", help="The text; `-` or nothing reads stdin.")]
+Input = Annotated[str, typer.Argument(metavar="FILE", help="The text; `-` or nothing reads stdin.")]
 As = Annotated[str, typer.Option("--as", metavar="ID", help="Who acts: a principal's id.")]
 Roles = Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help="A role they hold; may be repeated.")]
 Tenant = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="The tenant that they act in.")]

@@ -15,7 +15,7 @@ from aigov.plugins.fresh import new as write_new
 from aigov.snapshot import LOCK
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which ones; without names, all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which ones; without names, all.")]
 
 
 @app.callback()

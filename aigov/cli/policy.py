@@ -155,7 +155,7 @@ def _plain(value: Any) -> str:
 def decide(
     action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as `chat` or `tool:refund`.")],
     resource: Annotated[str, typer.Argument(metavar="RESOURCE", help="Such as `model:gpt-4o-mini`.")],
-    source: Annotated[str, typer.Argument(metavar="[FILE]", help="The content, a text; `-` reads stdin.")] = "",
+    source: Annotated[str, typer.Argument(metavar="FILE", help="The content, a text; `-` reads stdin.")] = "",
     who: Annotated[str, typer.Option("--as", metavar="ID", help="Who asks; without it, nobody does.")] = "",
     roles: options.Roles = None,
     tenant: options.Tenant = "",

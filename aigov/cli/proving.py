@@ -37,7 +37,7 @@ def add(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the record.")] = options.AUDIT,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the record.")] = options.AUDIT,
     keys: Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside DIR.")] = None,
     as_json: options.AsJson = False,
 ) -> None:

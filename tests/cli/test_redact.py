@@ -77,6 +77,13 @@ def test_a_reader_that_leaves_is_no_traceback(here) -> None:
     assert done.returncode == Exit.INCOMPLETE
 
 
+def test_a_closed_stdin_is_said(here) -> None:
+    command = f"{sys.executable} -m aigov.cli redact <&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False, text=True)
+    assert (done.returncode, done.stdout) == (Exit.CANNOT, "")
+    assert done.stderr == "aigov: there is nothing to read: stdin is closed\n"
+
+
 def test_a_denied_entity_is_hidden_not_passed(redact, here) -> None:
     layer = here / "policies" / "organisation.yaml"
     layer.write_text(layer.read_text().replace("default: tokenise", "default: deny"))
