@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,11 +74,13 @@ from aigov.privacy.session import Session, SessionFull
 from aigov.review.desk import Case
 from aigov.review.values import pack
 from aigov.text.parts import Layout, lay_out
+from aigov.text.shapes import shape, written
 from aigov.text.spans import resolve, splice
 from aigov.text.streams import Stream, gather
 from aigov.types import Decision, Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Verdict
 
 T = TypeVar("T")
+PERSONAL = frozenset({"pii", "exempt"})  # findings of personal data; the second kind is left alone where it stands
 
 
 def govern(request: Request, snapshot: Snapshot) -> Walk[Ending]:
@@ -119,7 +123,7 @@ def inspect(text: str, direction: Direction, everything: bool, snapshot: Snapsho
     looked = yield from _look(text, direction, snapshot)
     if isinstance(looked, Decision):
         return looked
-    kept = (f for f in looked if everything or f.kind != "pii" or snapshot.admit(f, text))
+    kept = (f for f in looked if everything or f.kind not in PERSONAL or snapshot.admit(f, text))
     return sorted(kept, key=lambda f: (f.start, f.end, f.kind, f.type))
 
 
@@ -132,7 +136,7 @@ def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[tuple[str, tup
     code = "guard.fault"
     try:
         edits = (*snapshot.redactions(tuple(admitted)), *vault.literals([text]))
-        replaced = splice(text, [_rendered(edit, text, vault, snapshot) for edit in resolve(edits)])
+        replaced = splice(text, [_rendered(edit, text, vault, snapshot) for edit in shape(text).fit(resolve(edits))])
         vault.keep()
         return replaced, tuple(sorted(admitted, key=lambda finding: (finding.start, finding.end, finding.type)))
     except GuardFault as broken:
@@ -153,7 +157,8 @@ def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk[tuple[Fin
 
 def _rendered(edit: Edit, text: str, vault: Session, snapshot: Snapshot) -> tuple[int, int, str]:
     value = text[edit.start : edit.end]
-    return edit.start, edit.end, snapshot.guards.renderers[edit.guard](edit, value, vault, "input")
+    made = snapshot.guards.renderers[edit.guard](edit, value, vault, "input")
+    return edit.start, edit.end, written(made, edit.form)
 
 
 def refused(code: str, rule: str, digest: str) -> Decision:
@@ -452,6 +457,7 @@ class _Path:
             direction=direction, action=self.request.action, resource=self.request.resource,
             principal=self._principal, args=self.plain, findings=findings, parts=index or {}, rulings=rulings,
             confidence=self.confidence if direction == "output" else None, now_us=self.snapshot.now_us(),
+            resource_attributes=self.snapshot.describe(self.request.resource),
         )  # fmt: skip
 
     def _ask(self, contributions: Sequence[Contribution], question: tuple[Any, ...]) -> Walk[tuple[Any, ...]]:
@@ -478,16 +484,17 @@ class _Path:
 
     def _admitted(self, found: Iterable[Finding], parts: Sequence[Part]) -> tuple[Finding, ...]:
         texts = {part.path: part.text for part in parts}
-        return tuple(f for f in found if f.kind != "pii" or self.snapshot.admit(f, texts[f.path]))
+        return tuple(f for f in found if f.kind not in PERSONAL or self.snapshot.admit(f, texts[f.path]))
 
     def _replacements(
         self, edits: Iterable[Edit], texts: Sequence[str], direction: Direction
     ) -> dict[int, list[tuple[int, int, str]]]:
         """The text that goes into each edited span, by part."""
         out: dict[int, list[tuple[int, int, str]]] = {}
-        for edit in resolve(edits):
-            value = texts[edit.part][edit.start : edit.end]
-            out.setdefault(edit.part, []).append((edit.start, edit.end, self._render(edit, value, direction)))
+        for part, some in groupby(resolve(edits), key=attrgetter("part")):
+            for edit in shape(texts[part]).fit(some):
+                value = self._render(edit, texts[part][edit.start : edit.end], direction)
+                out.setdefault(part, []).append((edit.start, edit.end, written(value, edit.form)))
         return out
 
     def _literal_tokens(self, texts: Sequence[str]) -> tuple[Edit, ...]:

@@ -50,6 +50,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     to this guard and label alone (HKDF of the policy's root key), the same in every process.
     `entities`: every declared entity type, built in, custom and of plugins. `recognizers`: those that
     plugins registered, `operators` their anonymizer operators; only the privacy guard reads them.
+    `resource_attributes`: the name of every attribute that the policy gives to a resource.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     entities: frozenset[str] = frozenset()
     recognizers: tuple[Any, ...] = ()
     operators: tuple[Any, ...] = ()
+    resource_attributes: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return "Context()"

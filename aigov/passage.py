@@ -36,6 +36,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id, tenant)`:
     the pseudonym of a principal; `relate(id, tenant, text)`: the digest of a text that goes with them. Both raise
     AuditUnavailable. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
+    `describe(resource)`: what the policy says of a resource, by attribute.
     """
 
     layer: str
@@ -50,6 +51,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     relate: Callable[[str, str, str], str]
     now_us: Callable[[], int]
     timer: Callable[[], int]
+    describe: Callable[[str], Mapping[str, Any]]
 
     def __repr__(self) -> str:
         return f"Snapshot({self.digest[:12]})"

@@ -144,12 +144,13 @@ def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
     plugins = found.factories()
     sections = decode(draft, plugins)  # 2
     declared = [Declared()]
+    described = frozenset(key for each in sections["access"].value.resources.values() for key in each)
 
     def start(name: str, factory: Any) -> object:  # 3
         context = Context(
             folder=folder, key=lambda label: keys.derive(f"{name}/{label}"), entities=declared[-1].entities,
             recognizers=declared[-1].recognizers if name == "privacy" else (),
-            operators=declared[-1].operators if name == "privacy" else (),
+            operators=declared[-1].operators if name == "privacy" else (), resource_attributes=described,
         )  # fmt: skip
         return factory.aigov_start(settings=sections[name], context=context)
 
@@ -211,6 +212,7 @@ def _bound(
     """Step 4: what was started, as the snapshot that calls are taken through."""
     sane, waiting = sections["sanitise"].value, sections["review"].value
     guard: Any = guards.started["privacy"]
+    sentry: Any = guards.started["access"]
     snapshot = Snapshot(
         layer=draft.layer,
         digest=draft.digest,
@@ -224,6 +226,7 @@ def _bound(
         relate=_unknown,
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,
+        describe=sentry.describe,
     )
     return Loaded(
         snapshot=snapshot,

@@ -68,11 +68,15 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text-bearing place in a call. `path` is a JSON pointer; a trailing `#` means the member's key."""
+    """One text-bearing place in a call. `path` is a JSON pointer; a trailing `#` means the member's key.
+
+    `number`: the text is a whole number as its digits, not text in the call itself.
+    """
 
     path: str
     text: str
     role: str = ""
+    number: bool = False
 
     def __repr__(self) -> str:
         return f"Part(chars={len(self.text)}, role={self.role!r})"
@@ -102,7 +106,11 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A span to be replaced. `guard` renders the replacement by `action`; `part` is the part's index."""
+    """A span to be replaced. `guard` renders the replacement by `action`; `part` is the part's index.
+
+    `form`: how the span is written, set by `text.shapes`: "" as it stands, `s2` in a JSON string inside of another,
+    `n1` as a JSON number.
+    """
 
     part: int
     start: int
@@ -111,6 +119,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     action: str
     guard: str
     score: float = 1.0
+    form: str = ""
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +151,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `findings[i].path` names the part; `parts` maps that path to the part's index for edits.
     `confidence` is the lowest that an answer states of itself, 0 to 1; `now_us` is UTC in microseconds.
+    `resource_attributes` are what the policy says of the resource, read-only all the way down.
     """
 
     direction: Direction
@@ -154,6 +164,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rulings: tuple[Ruling, ...] = ()
     confidence: float | None = None
     now_us: int = 0
+    resource_attributes: Mapping[str, Any] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"Facts({self.direction}, findings={len(self.findings)}, rulings={len(self.rulings)})"

@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from aigov.access.settings import ACTION, ATTRIBUTE, EPOCH, HOUR, RESOURCE, SUBJECT, TENANT, WEEKDAY, BreakGlass
+from aigov.access.resources import Described, Value
+from aigov.access.settings import (
+    ACTION,
+    ATTRIBUTE,
+    EPOCH,
+    HOUR,
+    RESOURCE,
+    RESOURCE_ATTRIBUTE,
+    SUBJECT,
+    TENANT,
+    WEEKDAY,
+    BreakGlass,
+)
 from aigov.types import Attribute, Principal
 
 MALFORMED = "access.malformed"
@@ -24,7 +36,7 @@ MAX_CHARS = 1024
 MAX_SKEW_SECONDS = 60
 MAX_ROLES = 256
 MAX_CHAIN = 8
-Request = tuple[Attribute, ...]
+Request = tuple[Value, ...]
 
 
 class Unaskable(Exception):
@@ -54,11 +66,12 @@ def requests(
     roles: frozenset[str],
     trust_roles: bool,
     now: float,
+    described: Described,
 ) -> Iterator[Request]:
     """One request a subject, values in the order of `fields`. Raises Unaskable before the first.
 
     `roles`: the names that are roles in the policy, so that nobody may have them as an id. `now`: seconds
-    since 1970, UTC.
+    since 1970, UTC. `described`: the resource's attributes.
     """
     asserted = principal.roles if trust_roles else ()
     if len(asserted) > MAX_ROLES or not all(map(_is_name, (principal.id, action, resource, *asserted))):
@@ -67,12 +80,17 @@ def requests(
         raise Unaskable(MALFORMED)
     if principal.id in roles:
         raise Unaskable(AMBIGUOUS)
-    values: dict[str, Attribute] = {RESOURCE: resource, ACTION: action, TENANT: principal.tenant}
+    values: dict[str, Value] = {RESOURCE: resource, ACTION: action, TENANT: principal.tenant}
     for source in fields:
         if source.startswith(ATTRIBUTE):
             values[source] = _attribute(principal, source.removeprefix(ATTRIBUTE))
         elif source.startswith("clock."):
-            values[source] = _clock(source, now)
+            values[source] = clock(source, now)
+        elif source.startswith(RESOURCE_ATTRIBUTE):
+            held = described.get(source.removeprefix(RESOURCE_ATTRIBUTE))
+            if held is None:
+                raise Unaskable(ATTRIBUTE_MISSING)
+            values[source] = held
     subjects = dict.fromkeys((principal.id, *asserted))
     return iter([tuple(subject if source == SUBJECT else values[source] for source in fields) for subject in subjects])
 
@@ -101,7 +119,8 @@ def emergency(principal: Principal, settings: BreakGlass, now: float) -> str:
     return stated
 
 
-def _clock(source: str, now: float) -> int:
+def clock(source: str, now: float) -> int:
+    """The time that a source asks for."""
     if source == EPOCH:
         return int(now)
     moment = datetime.fromtimestamp(now, UTC)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aigov.access.engine import Outcome
@@ -19,7 +20,7 @@ from aigov.access.index import Entry, Index, Order
 from aigov.access.load import DENY_OVERRIDE
 from aigov.access.roles import Graph
 from aigov.access.rules import Rule
-from aigov.access.terms import NUMBER, Terms, Test, Unsupported
+from aigov.access.terms import LIST, NUMBER, TEXT, Terms, Test, Unsupported
 
 MAX_ANSWERS = 16_384
 MAX_ANSWER_CHARS = 512
@@ -135,7 +136,7 @@ class Compiled:
         if len(request) != self.shape.size:
             raise Mistyped("the request has another size")
         for place, kind in self.shape.terms.needs.items():
-            if not isinstance(request[place], int | float if kind == NUMBER else str):
+            if not isinstance(request[place], _TYPES[kind]):
                 raise Mistyped("an attribute has another type than the matcher needs")
 
     def _combined(self, matching: Iterator[Entry]) -> Outcome:
@@ -150,6 +151,7 @@ class Compiled:
         return Outcome(allowed, last)
 
 
+_TYPES: Mapping[str, Any] = MappingProxyType({NUMBER: int | float, TEXT: str, LIST: tuple})
 # The effect that ends Casbin's walk; by priority, the first rule with either does.
 _DECISIVE = {"some(where (p_eft == allow))": ("allow",), DENY_OVERRIDE: ("deny",)}
 

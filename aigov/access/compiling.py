@@ -13,11 +13,12 @@ from aigov.access import matcher, plan
 from aigov.access.compiled import Compiled, Entries, Shape
 from aigov.access.engine import DEFAULT_SECTIONS
 from aigov.access.index import LEAF, Entry, Index
-from aigov.access.load import EFFECTS, SUBJECT_PRIORITY, Policy
+from aigov.access.load import EFFECTS, SUBJECT_PRIORITY, Kinds, Policy
 from aigov.access.model import Definition, Model
+from aigov.access.resources import LIST, TEXT
 from aigov.access.roles import Graph
 from aigov.access.rules import Rule
-from aigov.access.settings import ATTRIBUTE
+from aigov.access.settings import ATTRIBUTE, RESOURCE_ATTRIBUTE
 from aigov.access.terms import Scope, Terms, Unsupported
 
 
@@ -87,9 +88,22 @@ def _scope(policy: Policy, request: Definition, rule: Definition) -> Scope:
     return Scope(
         request={f"{request.key}_{name}": at for at, name in enumerate(request.fields)},
         policy={f"{rule.key}_{name}": at for at, name in enumerate(rule.fields)},
-        texts=frozenset(at for at, source in enumerate(sources) if not source.startswith((ATTRIBUTE, "clock."))),
+        texts=frozenset(at for at, source in enumerate(sources) if _holds_text(source, policy.described)),
+        lists=frozenset(at for at, source in enumerate(sources) if _kind(source, policy.described) == LIST),
         graphs=frozenset(definition.key for definition in policy.model.section("g")),
     )
+
+
+def _kind(source: str, described: Kinds) -> str:
+    """The kind of a resource's attribute, "" for any other source."""
+    return described.get(source.removeprefix(RESOURCE_ATTRIBUTE), "") if source.startswith(RESOURCE_ATTRIBUTE) else ""
+
+
+def _holds_text(source: str, described: Kinds) -> bool:
+    """Whether a source always gives text: what a principal or the clock brings may be a number."""
+    if source.startswith(RESOURCE_ATTRIBUTE):
+        return _kind(source, described) == TEXT
+    return not source.startswith((ATTRIBUTE, "clock."))
 
 
 def _place(definition: Definition, name: str) -> int:

@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from aigov.access import asking
+from aigov.access import asking, resources
 from aigov.access.asking import Unaskable
 from aigov.access.choice import Choice, choose
 from aigov.access.compiled import Mistyped
 from aigov.access.engine import Outcome
 from aigov.access.load import Policy, load, role_names
+from aigov.access.resources import Described, Resources
 from aigov.access.rules import Rule
 from aigov.access.settings import TENANT, AccessSettings
 from aigov.errors import PolicyError, Problem
@@ -70,10 +71,20 @@ class Access:
         self.choice = choice or choose(policy)
         self._engine = self.choice.engine
         self._roles = role_names(policy, settings)
+        self._resources = Resources(settings.resources)
 
     def on(self, policy: Policy, choice: Choice) -> Access:
         """The same guard over another policy and its engine."""
         return Access(policy, self.settings, self.layer, choice, self._now)
+
+    @property
+    def now(self) -> float:
+        """The time that questions are asked at, in seconds since 1970."""
+        return self._now()
+
+    def describe(self, resource: str) -> Described:
+        """What the policy says of a resource, by attribute; nothing of one that it does not describe."""
+        return self._resources.of(resource)
 
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """What the policy says for the principal and everybody it acts for. Never raises."""
@@ -111,6 +122,7 @@ class Access:
             roles=self._roles,
             trust_roles=self.settings.trust_roles,
             now=self._now(),
+            described=self._resources.of(resource) if isinstance(resource, str) else {},
         )
 
     def _answer(self, principal: Principal, action: str, resource: str) -> Answer:
@@ -169,9 +181,9 @@ class AccessPlugin:
     @hookimpl
     def aigov_start(self, settings: Section, context: Context) -> Access:
         """Read and check the files, build the engine. Raises PolicyError with every problem."""
-        problem = _emergency_problem(settings)
-        if problem:
-            raise PolicyError(problem)
+        problems = [*filter(None, [_emergency_problem(settings)]), *_resource_problems(settings)]
+        if problems:
+            raise PolicyError(problems)
         policy = load(context.folder, settings.value)
         started = _started(policy, settings)
         if started is None:
@@ -179,6 +191,14 @@ class AccessPlugin:
                 settings.problem("model", what="Casbin cannot take this model", fix="simplify its matcher")
             )
         return started
+
+
+def _resource_problems(settings: Section) -> Iterator[Problem]:
+    """What is wrong with the descriptions of resources, each at its place."""
+    for wrong in resources.problems(settings.value.resources):
+        path = ("resources", wrong.key, *filter(None, [wrong.attribute]))
+        what = f"`{(wrong.attribute or wrong.key)[:80]}` {wrong.what}" if wrong.attribute else wrong.what
+        yield settings.problem(*path, what=what, fix=wrong.fix)
 
 
 def _emergency_problem(settings: Section) -> Problem | None:

@@ -95,7 +95,7 @@ def from_adapter(policy: Policy, adapter: Any) -> Policy:
         problem = type(error).__name__
     _refuse(f"the adapter failed with {problem}" if problem else "", policy, 0)
     text = Text(policy.name, policy.file, tuple(", ".join(map(_quoted, row)) for row in rows))
-    return checked(policy.model, text, policy.request)
+    return checked(policy.model, text, policy.request, policy.described)
 
 
 def _graphs(access: Access) -> Mapping[str, Graph]:

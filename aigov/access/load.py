@@ -9,18 +9,30 @@ Casbin follows; a priority that is no number.
 from __future__ import annotations
 
 import ast
+import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from aigov.access import matcher, patterns
 from aigov.access import model as models
+from aigov.access import resources as descriptions
 from aigov.access import rules as lines
 from aigov.access.model import Definition, Model
 from aigov.access.rules import Rule
-from aigov.access.settings import ACTION, ATTRIBUTE, RESOURCE, SOURCES, SUBJECT, TENANT, AccessSettings
+from aigov.access.settings import (
+    ACTION,
+    ATTRIBUTE,
+    RESOURCE,
+    RESOURCE_ATTRIBUTE,
+    SOURCES,
+    SUBJECT,
+    TENANT,
+    AccessSettings,
+)
 from aigov.access.sources import MAX_MODEL_BYTES, MAX_POLICY_BYTES, Text, read
 from aigov.errors import Location, PolicyError, Problem
 
@@ -32,16 +44,23 @@ OPEN = "!some(where (p_eft == deny))"
 EFFECTS = (ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, SUBJECT_PRIORITY)
 MAX_HOPS = 9
 Links = Mapping[str, tuple[str, ...]]
+Kinds = Mapping[str, str]
+NO_KINDS: Kinds = MappingProxyType({})
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """A model and its rules, checked. `request`: the source of each request field, in the model's order."""
+    """A model and its rules, checked.
+
+    `request`: the source of each request field, in the model's order. `described`: the kind of each attribute
+    that resources have.
+    """
 
     model: Model
     rules: tuple[Rule, ...]
     file: str
     name: str
     request: tuple[str, ...]
+    described: Kinds = NO_KINDS
 
     @property
     def effect(self) -> str:
@@ -65,13 +84,20 @@ class Policy(msgspec.Struct, frozen=True):
 
 def load(folder: Path, settings: AccessSettings) -> Policy:
     """The policy that the settings name. Raises PolicyError with every problem found."""
+    wrong = [
+        Problem(Location(str(folder)), f"`access.resources`, `{each.key[:80]}` {each.attribute}: {each.what}", each.fix)
+        for each in descriptions.problems(settings.resources)
+    ]
+    if wrong:
+        raise PolicyError(wrong[: lines.MAX_PROBLEMS])
     model = models.parse(read(folder, settings.model, MAX_MODEL_BYTES))
-    return checked(model, read(folder, settings.policy, MAX_POLICY_BYTES), settings.request)
+    text = read(folder, settings.policy, MAX_POLICY_BYTES)
+    return checked(model, text, settings.request, descriptions.kinds(settings.resources))
 
 
-def checked(model: Model, text: Text, request: tuple[str, ...]) -> Policy:
+def checked(model: Model, text: Text, request: tuple[str, ...], described: Kinds = NO_KINDS) -> Policy:
     """A model and the rules in a text. Raises PolicyError with every problem of either."""
-    problems = list(_model_problems(model, request))
+    problems = list(_model_problems(model, request, described))
     rules: tuple[Rule, ...] = ()
     try:
         rules = lines.parse(text, model)
@@ -81,7 +107,7 @@ def checked(model: Model, text: Text, request: tuple[str, ...]) -> Policy:
         problems.extend(_rule_problems(model, rules, text, request))
     if problems:
         raise PolicyError(problems[: lines.MAX_PROBLEMS])
-    return Policy(model, rules, text.file, text.name, request)
+    return Policy(model, rules, text.file, text.name, request, described)
 
 
 def with_rule(policy: Policy, rule: Rule) -> Policy:
@@ -138,10 +164,10 @@ def subject_graphs(policy: Policy) -> frozenset[str]:
     return frozenset(func.id for func in asked if isinstance(func, ast.Name) and func.id in graphs)
 
 
-def _model_problems(model: Model, request: Sequence[str]) -> Iterator[Problem]:
+def _model_problems(model: Model, request: Sequence[str], described: Kinds) -> Iterator[Problem]:
     """What is wrong with the model by itself."""
     found = model.definitions
-    yield from _request_problems(found["r"], request)
+    yield from _request_problems(found["r"], request, described)
     yield from _effect_problems(found["e"], found["p"], "g" in found)
     for key in (key for key in found if key[0] == "m"):
         suffix = key[1:]
@@ -149,10 +175,13 @@ def _model_problems(model: Model, request: Sequence[str]) -> Iterator[Problem]:
         yield from _matcher_problems(found[key], fields, model, request if not suffix else ())
 
 
-def _request_problems(definition: Definition, request: Sequence[str]) -> Iterator[Problem]:
-    unknown = [source for source in request if source not in SOURCES and not _attribute(source)]
+def _request_problems(definition: Definition, request: Sequence[str], described: Kinds) -> Iterator[Problem]:
+    known = {*SOURCES, *(RESOURCE_ATTRIBUTE + name for name in described)}
+    unknown = [source for source in request if source not in known and not _attribute(source)]
     if unknown:
-        fix = f"use {', '.join(SOURCES)} or {ATTRIBUTE}NAME"
+        near = difflib.get_close_matches(unknown[0], known, 1, 0.8)
+        fix = f"did you mean `{near[0]}`" if near else f"use {', '.join(SOURCES)}, {ATTRIBUTE}NAME or"
+        fix += "" if near else f" {RESOURCE_ATTRIBUTE}NAME, with a NAME that stands under `access.resources`"
         yield Problem(definition.where, f"`access.request` has `{unknown[0]}`, which is nothing to ask with", fix)
     if len(request) != len(definition.fields):
         what = f"`r` has {len(definition.fields)} fields, `access.request` has {len(request)}"

@@ -15,12 +15,13 @@ from types import MappingProxyType
 
 import msgspec
 
-from aigov.access import plan
+from aigov.access import asking, plan
 from aigov.access.compiled import Compiled, Mistyped
 from aigov.access.engine import Outcome
 from aigov.access.guard import Access
 from aigov.access.load import Policy, subject_graphs
-from aigov.access.settings import ACTION, ATTRIBUTE, RESOURCE, SUBJECT, TENANT
+from aigov.access.resources import Value
+from aigov.access.settings import ACTION, ATTRIBUTE, CLOCK, RESOURCE, RESOURCE_ATTRIBUTE, SUBJECT, TENANT
 from aigov.access.terms import Test
 from aigov.errors import AigovError, Location
 from aigov.types import Attribute
@@ -67,7 +68,7 @@ def who_may(
     """Every name in the policy that may do an action on a resource; in one tenant, or in each that it names."""
     policy = access.policy
     for subject, where in product(subjects(policy), [tenant] if tenant else tenants(policy)):
-        outcome = _decided(access, _request(policy, subject, where, resource, action, attributes))
+        outcome = _decided(access, _request(access, subject, where, resource, action, attributes))
         if outcome.allowed and outcome.rule:
             yield Grant(subject, where, resource, action, "allow", str(outcome.rule), policy.where(outcome.rule))
 
@@ -82,8 +83,9 @@ def what_may(access: Access, subject: str, tenant: str = "", attributes: Attribu
         raise Unanswerable(f"only a compiled policy can be listed; this one is {access.choice.why}")
     places = {source: at for at, source in enumerate(policy.request)}
     for where in [tenant] if tenant else tenants(policy):
-        request = _request(policy, subject, where, "", "", attributes)
-        for tests in _about_who(engine, {places.get(RESOURCE, -1), places.get(ACTION, -1)}):
+        request = _request(access, subject, where, "", "", attributes)
+        apart = {at for source, at in places.items() if source in (RESOURCE, ACTION) or _of_resource(source)}
+        for tests in _about_who(engine, apart):
             for rule in policy.rules:
                 if rule.ptype == engine.shape.ptype and all(
                     test(request, rule.fields, engine.graphs) for test in tests
@@ -109,8 +111,8 @@ def changes(old: Access, new: Access, attributes: Attributes = NOTHING) -> Itera
         raise Unanswerable(f"{count} decisions would be compared, {MAX_DECISIONS} at most")
     for subject, tenant, resource, action in product(*axes):
         question = (subject, tenant, resource, action, attributes)
-        before = _decided(old, _request(old.policy, *question))
-        after = _decided(new, _request(new.policy, *question))
+        before = _decided(old, _request(old, *question))
+        after = _decided(new, _request(new, *question))
         if before.allowed != after.allowed:
             rules = (str(each.rule) if each.rule else "" for each in (before, after))
             yield Change(subject, tenant, resource, action, before.allowed, after.allowed, *rules)
@@ -153,19 +155,30 @@ def _held(policy: Policy, fields: Iterable[str], source: str) -> str:
 
 
 def _request(
-    policy: Policy, subject: str, tenant: str, resource: str, action: str, attributes: Attributes
-) -> tuple[Attribute, ...]:
-    """A request as the engine takes it. Raises Unanswerable for an attribute that nobody gave."""
-    values: dict[str, Attribute] = {SUBJECT: subject, TENANT: tenant, RESOURCE: resource, ACTION: action}
+    access: Access, subject: str, tenant: str, resource: str, action: str, attributes: Attributes
+) -> tuple[Value | None, ...]:
+    """A request as the engine takes it, None for what the resource does not have.
+
+    Raises Unanswerable for an attribute that nobody gave.
+    """
+    values: dict[str, Value] = {SUBJECT: subject, TENANT: tenant, RESOURCE: resource, ACTION: action}
+    values |= {source: asking.clock(source, access.now) for source in CLOCK}
     values |= {ATTRIBUTE + name: value for name, value in attributes.items()}
-    missing = [source for source in policy.request if source not in values]
+    values |= {RESOURCE_ATTRIBUTE + name: value for name, value in access.describe(resource).items()}
+    missing = [source for source in access.policy.request if source not in values and not _of_resource(source)]
     if missing:
         raise Unanswerable(f"the model asks for `{missing[0]}`; say which value to ask with")
-    return tuple(values[source] for source in policy.request)
+    return tuple(values.get(source) for source in access.policy.request)
 
 
-def _decided(access: Access, request: tuple[Attribute, ...]) -> Outcome:
+def _of_resource(source: str) -> bool:
+    return source.startswith(RESOURCE_ATTRIBUTE)
+
+
+def _decided(access: Access, request: tuple[Value | None, ...]) -> Outcome:
     """The engine's answer. Raises Unanswerable for an attribute of another type than the model needs."""
+    if None in request:
+        return Outcome(False, None)  # as a call is refused that asks for what the resource does not have
     try:
         return access.choice.engine.decide(request)
     except Mistyped as error:

@@ -13,6 +13,7 @@ import msgspec
 
 SUBJECT, TENANT, RESOURCE, ACTION = "sub", "dom", "obj", "act"
 ATTRIBUTE = "attributes."
+RESOURCE_ATTRIBUTE = "resource."
 EPOCH, HOUR, WEEKDAY = "clock.epoch", "clock.hour", "clock.weekday"
 CLOCK = (EPOCH, HOUR, WEEKDAY)
 SOURCES = (SUBJECT, TENANT, RESOURCE, ACTION, *CLOCK)
@@ -40,7 +41,8 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     no `g` line says so; nobody may act under such an id. `request`: for each field of the model's `r`,
     in order, `sub` (id or role), `dom` (tenant), `obj` (resource), `act` (action), `attributes.NAME`, or
     the time in UTC as a number: `clock.epoch` (seconds), `clock.hour` (0 to 23), `clock.weekday` (1 Monday
-    to 7 Sunday).
+    to 7 Sunday), or `resource.NAME`, which `resources` gives. `resources`: what there is to know of resources,
+    by name or by how names begin (`model:*`): texts, numbers, truths and lists of texts.
     """
 
     model: str = "access/model.conf"
@@ -48,4 +50,5 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trust_roles: bool = False
     roles: tuple[str, ...] = ()
     request: tuple[str, ...] = (SUBJECT, TENANT, RESOURCE, ACTION)
+    resources: dict[str, dict[str, str | int | float | bool | tuple[str, ...]]] = {}
     break_glass: BreakGlass = BreakGlass()

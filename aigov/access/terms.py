@@ -24,7 +24,7 @@ Graphs = Mapping[str, Graph]
 Fields = Sequence[str]
 Test = Callable[[Sequence[Any], Fields, Graphs], bool]
 Value = Callable[[Sequence[Any], Fields], Any]
-TEXT, NUMBER, ANY = "text", "number", "any"
+TEXT, NUMBER, LIST, ANY = "text", "number", "list", "any"
 _ORDERED: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
 }  # fmt: skip
@@ -37,14 +37,15 @@ class Unsupported(Exception):
 class Scope(msgspec.Struct, frozen=True):
     """What the names of one matcher stand for.
 
-    `request`, `policy`: each name's place. `texts`: the places of the request that always hold text.
-    `graphs`: the names of the role definitions.
+    `request`, `policy`: each name's place. `texts`, `lists`: the places of the request that always hold text,
+    or a tuple of texts. `graphs`: the names of the role definitions.
     """
 
     request: Mapping[str, int]
     policy: Mapping[str, int]
     texts: frozenset[int]
     graphs: frozenset[str]
+    lists: frozenset[int] = frozenset()
 
 
 class Operand(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class Terms:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.needs: dict[int, str] = dict.fromkeys(scope.texts, TEXT)
+        self.needs: dict[int, str] = {**dict.fromkeys(scope.texts, TEXT), **dict.fromkeys(scope.lists, LIST)}
         self._patterns: dict[tuple[str, str], patterns.Match] = {}
         self._conditions: dict[str, Test] = {}
 
@@ -164,16 +165,18 @@ class Terms:
         return lambda request, rule, graphs: compare(first(request, rule), second(request, rule))
 
     def _member(self, left: ast.expr, right: ast.expr, wanted: bool) -> Test:
-        """`x in ("a", p.b)`, or `x in y` with two texts."""
+        """`x in ("a", p.b)`, `x in y` with two texts, or with a request field that holds a list."""
         one = self.operand(left).read()
         if isinstance(right, ast.Tuple | ast.List):
             values = [self.operand(each).read() for each in right.elts]
             return lambda request, rule, graphs: (
                 (one(request, rule) in [value(request, rule) for value in values]) is wanted
             )
-        for side in (left, right):
-            self._text(self.operand(side))
-        other = self.operand(right).read()
+        held = self.operand(right)
+        if held.kind != "r" or self._kind(held) != LIST:
+            for side in (left, right):
+                self._text(self.operand(side))
+        other = held.read()
         return lambda request, rule, graphs: (one(request, rule) in other(request, rule)) is wanted
 
     def _same_kind(self, one: Operand, other: Operand) -> None:

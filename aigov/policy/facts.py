@@ -23,6 +23,7 @@ from aigov.types import Facts, Finding, Principal
 FACTS: Mapping[str, str] = {
     "action": "string",
     "resource": "string",
+    "resource_attributes": "map<string, dyn>",
     "direction": "string",
     "principal": "map<string, dyn>",
     "args": "map<string, dyn>",
@@ -89,6 +90,7 @@ def _confidence(stated: object) -> float | None:
 _VIEWS: Mapping[str, Callable[[Facts], Any]] = {
     "action": lambda facts: facts.action,
     "resource": lambda facts: facts.resource,
+    "resource_attributes": lambda facts: plain(facts.resource_attributes),
     "direction": lambda facts: facts.direction,
     "principal": lambda facts: _principal(facts.principal),
     "args": lambda facts: plain(facts.args),
@@ -103,31 +105,39 @@ class _Shape(enum.Enum):
 
     ANY = "any value"
     PRINCIPAL = "the principal"
+    RESOURCE = "the resource"
     FINDING = "a finding"
     FINDINGS = "the findings"
 
 
 _KEYS = {_Shape.PRINCIPAL: PRINCIPAL_KEYS, _Shape.FINDING: FINDING_KEYS}
-_ROOTS = {"principal": _Shape.PRINCIPAL, "findings": _Shape.FINDINGS}
+_ROOTS = {"principal": _Shape.PRINCIPAL, "resource_attributes": _Shape.RESOURCE, "findings": _Shape.FINDINGS}
 _COMPARE = ("_==_", "_!=_")
 
 
-def mistakes(term: Term, language: Language, entities: frozenset[str] = frozenset()) -> list[Mistake]:
+def mistakes(
+    term: Term,
+    language: Language,
+    entities: frozenset[str] = frozenset(),
+    resource_attributes: frozenset[str] = frozenset(),
+) -> list[Mistake]:
     """Everything in a checked condition that the library lets pass and that cannot have been meant.
 
-    `entities`: the declared entity types, so that one that is nearly right can be told.
+    `entities`: the declared entity types, so that one that is nearly right can be told. `resource_attributes`:
+    the attributes that the policy gives to resources; a condition may ask for no other.
     """
-    reading = _Reading(entities)
+    reading = _Reading(entities, resource_attributes)
     reading.shape(term, {})
     broken = [Mistake(bad.line, bad.column, what) for bad, what in _broken_constants(term, language)]
     return sorted({*reading.mistakes, *broken, *costly(term)})
 
 
 class _Reading:
-    """Follows the principal and the findings through an expression and checks every key that is asked of them."""
+    """Follows the principal, the resource and the findings through an expression; checks every key asked of them."""
 
-    def __init__(self, entities: frozenset[str]) -> None:
+    def __init__(self, entities: frozenset[str], resource_attributes: frozenset[str]) -> None:
         self.entities = entities
+        self.keys: Mapping[_Shape, tuple[str, ...]] = {**_KEYS, _Shape.RESOURCE: tuple(sorted(resource_attributes))}
         self.mistakes: set[Mistake] = set()
 
     def shape(self, term: Term, bound: Mapping[str, _Shape]) -> _Shape:
@@ -148,10 +158,11 @@ class _Reading:
         return _Shape.ANY
 
     def _key(self, term: Term, key: object, shape: _Shape) -> _Shape:
-        keys = _KEYS.get(shape)
+        keys = self.keys.get(shape)
         if keys is not None and key not in keys:
             close = difflib.get_close_matches(str(key), keys, n=1)
             fix = f"did you mean `{close[0]}`?" if close else "its keys are " + ", ".join(f"`{name}`" for name in keys)
+            fix = fix if keys else "describe resources under `access.resources`"
             self._report(term, f"{shape.value} has no key `{str(key)[:40]}`", fix)
         return _Shape.PRINCIPAL if shape is _Shape.PRINCIPAL and key == "on_behalf_of" else _Shape.ANY
 
@@ -161,9 +172,9 @@ class _Reading:
         if term.name in ("_[_]", "@in"):
             place = 0 if term.name == "_[_]" else 1
             key = term.parts[1 - place]
-            if shapes[place] in _KEYS and key.kind != "constant":
+            if shapes[place] in self.keys and key.kind != "constant":
                 self._report(term, f"a key of {shapes[place].value} that is worked out", "write the key's name")
-            elif shapes[place] in _KEYS:
+            elif shapes[place] in self.keys:
                 return self._key(key, key.value, shapes[place])
             return _Shape.ANY
         if term.name in ("_+_", "_?_:_"):
@@ -180,7 +191,7 @@ class _Reading:
 
     def _loop(self, term: Term, bound: Mapping[str, _Shape]) -> _Shape:
         over = self.shape(term.parts[0], bound)
-        if over in _KEYS:
+        if over in self.keys:
             self._whole(term, [over])
         element = _Shape.FINDING if over is _Shape.FINDINGS else _Shape.ANY
         first, second, gathered = term.bound

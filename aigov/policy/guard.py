@@ -22,7 +22,7 @@ class RulesPlugin:
     @hookimpl
     def aigov_start(self, settings: Section, context: Context) -> Guard:
         """The rules compiled for one loaded policy. Raises PolicyError with every problem of every rule."""
-        return Guard(compiled(settings, context.entities))
+        return Guard(compiled(settings, context.entities, context.resource_attributes))
 
 
 class Guard:

@@ -107,10 +107,13 @@ class RuleSet:
         return tuple(sorted({FAULT, *(rule.ruling.reason.code for rule in self.rules)}))
 
 
-def compiled(settings: Section, entities: frozenset[str] = frozenset()) -> RuleSet:
+def compiled(
+    settings: Section, entities: frozenset[str] = frozenset(), resource_attributes: frozenset[str] = frozenset()
+) -> RuleSet:
     """The rules of a section (a tuple of `Rule`), compiled. Raises PolicyError with every problem of every rule.
 
-    `entities`: the declared entity types, to tell one that is misspelt in a condition.
+    `entities`: the declared entity types, to tell one that is misspelt in a condition. `resource_attributes`: those
+    that a condition may ask for.
     """
     language = Language(FACTS)
     problems: list[Problem] = []
@@ -122,7 +125,7 @@ def compiled(settings: Section, entities: frozenset[str] = frozenset()) -> RuleS
         except Miswritten as error:
             problems += _placed(settings, index, error.mistakes)
             continue
-        problems += _placed(settings, index, tuple(mistakes(condition.term, language, entities)))
+        problems += _placed(settings, index, tuple(mistakes(condition.term, language, entities, resource_attributes)))
         problems += _pointless(settings, index, condition, found)
         found.append(_ready(rule, condition, settings.layer))
     if problems:
