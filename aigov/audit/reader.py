@@ -21,12 +21,12 @@ from typing import Any
 
 from aigov.audit.canonical import NotARecord, plain
 from aigov.audit.disk import open_regular
-from aigov.audit.records import MAX_BYTES, SegmentAbandoned
+from aigov.audit.records import MAX_BYTES
 
 SEGMENTS = "seg"
 SEGMENT_NAME = re.compile(r"\d{8}\.jsonl")
 BLOCK = 1 << 20
-_ABANDONED = f'"kind":"{SegmentAbandoned.kind()}"'.encode()
+_ABANDONED = re.compile(rb'"bytes":(\d+),.*"kind":"segment\.abandoned",.*"segment":(\d+),')
 OVERLONG = b""  # stands for a line over the limit; like an empty line it is no record
 
 
@@ -90,11 +90,8 @@ def extents(folder: Path, first: int = 0) -> list[tuple[Path, int]]:
 def _extent(path: Path, after: Path | None) -> int:
     size = path.stat().st_size
     line = next(iter(Lines(after, 0, MAX_BYTES + 1)), b"") if after is not None else b""
-    if _ABANDONED in line:
-        record = _read(line, path, "line 1")
-        if record["kind"] == SegmentAbandoned.kind() and record["segment"] == int(path.stem):
-            return min(size, int(record["bytes"]))
-    return size
+    left = _ABANDONED.search(line)
+    return min(size, int(left[1])) if left and int(left[2]) == int(path.stem) else size
 
 
 def records(folder: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Mapping[str, Any]]:
