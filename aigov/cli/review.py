@@ -15,7 +15,7 @@ from aigov.cli import lines, opening, options, show
 from aigov.cli.exits import Exit, Stop, usage
 from aigov.errors import ReviewError
 from aigov.governor import Governor
-from aigov.review.cases import Entry, Status
+from aigov.review.cases import Case, Entry, Status
 from aigov.review.values import kind
 from aigov.types import Principal
 
@@ -24,8 +24,8 @@ Ticket = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket, `rv_.
 Note = Annotated[str, typer.Option("--note", metavar="CODE", help="Why, as a code for the record.")]
 State = Literal["pending", "approved", "rejected", "expired", "claimed", "done", "tampered", "all"]
 MAX_EDIT_BYTES = 4_000_000
-NO = {"review.not_permitted", "review.own_ticket", "review.already_decided", "review.expired", "review.rejected"}
-COLUMNS = ("ticket", "state", "what", "asked by", "because", "left")
+CANNOT = {"review.unavailable", "review.tampered", "review.not_resumable"}
+COLUMNS = ("ticket", "what, and why", "asked by", "left")
 HOUR_S = 3600
 
 
@@ -48,7 +48,10 @@ def list_tickets(
             show.json_line(msgspec.to_builtins(entry))
         return
     out = show.console()
-    out.print(show.table(COLUMNS, map(_row, entries), whole=("ticket", "left")) if entries else f"no ticket is {state}")
+    if not entries:
+        out.print("no ticket is there" if state == "all" else f"no ticket is {state}")
+        return
+    out.print(show.table(COLUMNS, map(_row, entries), whole=("ticket", "left")))
 
 
 @app.command("show")
@@ -64,6 +67,7 @@ def show_ticket(
     with opening.governor(policies) as gov:
         case = _ask(lambda: gov.review_case(ticket, _reviewer(who, roles, tenant)))
     texts = [{"path": part.path, "role": part.role, "text": part.text} for part in case.shown]
+    values = [figure._asdict() for figure in case.figures]
     because = [{"code": one.code, "rule": one.rule} for one in case.reasons]
     if as_json:
         show.json_line(
@@ -77,14 +81,27 @@ def show_ticket(
                 "reasons": because,
                 "call": case.call,
                 "texts": texts,
+                "values": values,
             }
         )
         return
+    _print_case(ticket, case, texts, values)
+
+
+def _print_case(ticket: str, case: Case, texts: list[dict[str, str]], values: list[dict[str, str]]) -> None:
     out = show.console()
     what = "an answer that waits to be released" if case.direction == "output" else "a call that waits to be made"
-    out.print(f"{ticket}: {what}, asked for by {show.visible(case.requester.id)}")
-    out.print(show.table(("reason", "rule"), [(one["code"], one["rule"]) for one in because]))
-    out.print(show.table(("where", "text"), [(one["path"], one["text"]) for one in texts]))
+    out.print(f"{ticket}: {what}", style="bold")
+    who = case.requester
+    rows = [
+        ("action", case.action),
+        ("resource", case.resource),
+        ("asked by", f"{who.id} ({who.tenant})" if who.tenant else who.id),
+        ("because", ", ".join(f"{one.code} [{one.rule}]" if one.rule else one.code for one in case.reasons)),
+    ]
+    out.print(show.pairs(rows))
+    held = [(one["path"] or "/", one["text"]) for one in texts] + [(one["path"] or "/", one["value"]) for one in values]
+    out.print(show.table(("where", "what stands there"), held))
 
 
 @app.command()
@@ -145,12 +162,14 @@ def _reviewer(who: str, roles: list[str] | None, tenant: str) -> Principal:
 
 
 def _ask(question: Any) -> Any:
-    """The answer of the desk. What it refuses is `no`; what it cannot is `cannot`."""
+    """The answer of the desk. What it refuses is `no`, a store that cannot be used is `cannot`."""
     try:
         return question()
     except ReviewError as error:
         refused = error
-    raise Stop(Exit.NO if refused.code in NO else Exit.CANNOT, str(refused))
+    if refused.code == "review.bad_note":
+        raise usage("`--note` takes 1 to 64 of a-z, 0-9, `_` and `.`")
+    raise Stop(Exit.CANNOT if refused.code in CANNOT else Exit.NO, str(refused))
 
 
 def _edit(gov: Governor, ticket: str, reviewer: Principal, name: str) -> Any:
@@ -190,7 +209,15 @@ def _done(status: Status, as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    what = f"{entry.action} {entry.resource} ({entry.direction})" if entry.action else ""
-    asked_by = f"{entry.requester} ({entry.tenant})" if entry.tenant else entry.requester
+    """A ticket in four cells, narrow enough for a terminal of 80 columns."""
+    on = f" on {entry.resource}" if entry.resource != entry.action else ""
+    what = f"{'an answer to ' if entry.direction == 'output' else ''}{entry.action}{on}" if entry.action else ""
+    lines = [line for line in (what, *entry.reasons) if line]
+    asked_by = f"{entry.requester}\n{entry.tenant}" if entry.tenant else entry.requester
     left = f"{entry.left_s // HOUR_S}h {entry.left_s % HOUR_S // 60}m" if entry.left_s else ""
-    return entry.ticket, entry.state, what, asked_by, ", ".join(entry.reasons), left
+    return (
+        entry.ticket,
+        "\n".join(lines),
+        asked_by,
+        left if entry.state == "pending" else f"{entry.state}\n{left}".strip(),
+    )

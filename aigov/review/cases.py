@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from aigov.review.figures import Figure, figures
 from aigov.review.values import pack, unpack
 from aigov.types import Direction, Part, Principal, Reason
 
@@ -39,6 +40,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     session: str = ""
     content: bytes = b""
     shown: tuple[Part, ...] = ()
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What is no text: numbers, times, choices, each with its path. Raises ReviewError."""
+        return figures(self.content)
 
     def __repr__(self) -> str:
         return f"Case({self.direction}, content={len(self.content)} bytes, shown={len(self.shown)})"

@@ -65,12 +65,12 @@ def _places(holder: list[Any], at: int, path: str) -> Iterator[tuple[str, list[A
 def _members(tree: list[Any], path: str) -> Iterator[tuple[str, list[Any], int]]:
     for at in range(1, len(tree), 2):
         key = tree[at]
-        inner = path if isinstance(key, str) and key in MERGED else f"{path}/{_step(key, path, at // 2)}"
+        inner = path if isinstance(key, str) and key in MERGED else f"{path}/{step(key, path, at // 2)}"
         yield from _places(tree, at + 1, inner)
 
 
-def _step(key: Any, path: str, position: int) -> str:
-    """The step of a member, spelt as in the path of a part: `~0`, `~1`, `~2` for `~`, `/`, `#`, else its position."""
+def step(key: Any, path: str, position: int) -> str:
+    """A member's step, spelt as in the path of a part: `~0`, `~1`, `~2` for `~`, `/`, `#`, else its position."""
     if not isinstance(key, str) or len(key) > STEP_CHARS or len(path) > PATH_CHARS:
         return f"~3{position}"
     return key.replace("~", "~0").replace("/", "~1").replace("#", "~2")

@@ -68,8 +68,25 @@ def test_a_reviewer_sees_the_content(aigov, ticket) -> None:
     assert ran.code == Exit.OK
     assert "ORD-12345678" in ran.out
     assert list(told(ran)[0]) == [
-        "ticket", "direction", "action", "resource", "requester", "tenant", "reasons", "call", "texts",
+        "ticket", "direction", "action", "resource", "requester", "tenant", "reasons", "call", "texts", "values",
     ]  # fmt: skip
+
+
+def test_a_reviewer_sees_what_is_no_text_too(aigov, ticket) -> None:
+    """A refund is decided by its amount."""
+    assert told(aigov("review", "show", ticket, *ROSA, "--json"))[0]["values"] == [
+        {"path": "/amount", "value": "250.0"}
+    ]
+    assert "250.0" in aigov("review", "show", ticket, *ROSA).out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_word_of_the_list_is_broken(aigov, ticket, answer, monkeypatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = aigov("review", "list").out
+    for word in (ticket, answer, "tool:refund", "refund.over_limit", "model:gpt-4o-mini", "dana", "retail", "71h 59m"):
+        assert word in out
+    assert max(map(len, out.splitlines())) <= width
 
 
 @pytest.mark.parametrize("command", ["show", "approve", "reject"])
@@ -143,8 +160,14 @@ def test_a_decision_is_recorded(aigov, gov, ticket) -> None:
 
 def test_an_unknown_ticket_is_said(aigov, here) -> None:
     ran = aigov("review", "show", "rv_nothing", *ROSA)
-    assert ran.code == Exit.CANNOT
+    assert ran.code == Exit.NO
     assert "review.unknown" in ran.err
+
+
+def test_a_note_that_is_no_code_is_a_usage_error(aigov, ticket) -> None:
+    ran = aigov("review", "approve", ticket, *ROSA, "--note", "jane@example.com wants it")
+    assert ran.code == Exit.USAGE
+    assert "jane" not in ran.err
 
 
 def test_nothing_waiting_is_said(aigov, here) -> None:
