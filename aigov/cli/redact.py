@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, BinaryIO
 
 import msgspec
@@ -25,6 +26,12 @@ from aigov.governor import Governor
 from aigov.types import Finding
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "input.not_utf8": "convert it first: iconv -f ENCODING -t UTF-8",
+        "input.too_large": f"cut it: {lines.MAX_BYTES:,} bytes a line, `sanitise.max_chars` characters",
+    }
+)
 
 
 class Tally:
@@ -70,16 +77,16 @@ def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:
     why = line.why
     if not why:
         try:
-            found = [finding for finding in gov.inspect(line.text) if finding.kind == "pii"]
-            tally.found.update(_outermost(found))
-            return gov.redact(line.text).text if found else line.text
+            redacted = gov.redact(line.text)
+            tally.found.update(_outermost(redacted.findings))
+            return redacted.text
         except Refused as error:
             why = error.reason
     tally.refused[why] += 1
     return f"[REFUSED {why}]"
 
 
-def _outermost(findings: list[Finding]) -> Iterator[str]:
+def _outermost(findings: Iterable[Finding]) -> Iterator[str]:
     """The types of the findings that lie in no other: a domain inside of an address is the address."""
     end = 0
     for finding in sorted(findings, key=lambda one: (one.start, -one.end, -one.score)):
@@ -127,6 +134,7 @@ def _summary(tally: Tally, as_json: bool) -> None:
     if found:
         out.print(show.table(("entity", "found"), found.items(), right=("found",)))
     if refused:
-        out.print(show.table(("refused because", "lines"), refused.items(), right=("lines",)))
+        rows = [(why, count, ADVICE.get(why, "")) for why, count in refused.items()]
+        out.print(show.table(("refused because", "lines", "what to do"), rows, right=("lines",)))
     values = show.counted(sum(found.values()), "personal value")
     out.print(f"{show.counted(tally.lines, 'line')}, {values}, {sum(refused.values())} refused")

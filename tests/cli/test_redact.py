@@ -50,6 +50,18 @@ def test_the_summary_counts_entities(redact) -> None:
     }
 
 
+def test_a_text_within_another_is_counted_once(redact) -> None:
+    """The domain of an address is found as a web address too."""
+    _, _, err = redact(b"jane@example.com or www.example.com\n", "--json")
+    assert json.loads(err)["found"] == {"EMAIL_ADDRESS": 1, "URL": 1}
+
+
+def test_what_to_do_about_a_refused_line_is_said(redact) -> None:
+    _, _, err = redact("jane@example.com".encode("utf-16") + b"\n")
+    assert "iconv" in err
+    assert "jane" not in err
+
+
 def test_an_output_file_is_there_whole_or_not_at_all(redact, here) -> None:
     code, out, _ = redact(b"jane@example.com\n", "-o", "out.txt")
     assert (code, out) == (Exit.OK, b"")
