@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -126,7 +126,10 @@ class Meter:
             self._start()
 
     def _start(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        far: tuple[ProgressColumn, ...] = (TimeElapsedColumn(),)
+        if self._total is not None:
+            far = (TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), TextColumn("left"))
+        columns = (TextColumn("{task.description}"), BarColumn(), *far)
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._task = self._bar.add_task(self._what, total=self._total, completed=self._done)
         self._bar.start()

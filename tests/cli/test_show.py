@@ -58,7 +58,20 @@ def test_a_meter_shows_itself_on_a_terminal_once_it_takes_long(capsys, monkeypat
         assert "reading" not in capsys.readouterr().err
         monkeypatch.setattr(show, "PATIENCE_S", -1.0)
         meter.advance(1)
-    assert "reading" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "reading" in err
+    assert "20 %" in err
+
+
+def test_a_meter_of_unknown_length_promises_nothing(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(show, "PATIENCE_S", -1.0)
+    with show.meter("reading", None) as meter:
+        meter.advance(1)
+    err = capsys.readouterr().err
+    assert "reading" in err
+    assert not {"%", "left"} & set(err.split())
 
 
 def test_a_meter_keeps_out_of_an_answer_that_goes_to_the_terminal(capsys, monkeypatch) -> None:
