@@ -22,6 +22,7 @@ from aigov.passage import (
     Answered,
     Ask,
     Call,
+    Content,
     Ending,
     Failure,
     OpenTicket,
@@ -42,8 +43,8 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     Each answers None where the record or the case was not kept.
     """
 
-    record: Callable[[Any], Receipt | None]
-    arecord: Callable[[Any], Coroutine[Any, Any, Receipt | None]]
+    record: Callable[[Any, Content | None], Receipt | None]
+    arecord: Callable[[Any, Content | None], Coroutine[Any, Any, Receipt | None]]
     open_ticket: Callable[[Case], str | None]
 
 
@@ -111,7 +112,7 @@ def _advance(path: Path, reply: Any, doors: Doors, provider: Callable[[Sealed], 
 
 def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered] | None) -> Any:
     if isinstance(effect, Record):
-        return doors.record(effect.record)
+        return doors.record(effect.record, effect.content)
     if isinstance(effect, Ask):
         return [_answer(one, question) for one, question in effect.questions]
     if isinstance(effect, OpenTicket):
@@ -155,7 +156,7 @@ class _Async:
 
     async def _carry_out(self, effect: Any) -> Any:
         if isinstance(effect, Record):
-            return await self._finish(asyncio.ensure_future(self._doors.arecord(effect.record)))
+            return await self._finish(asyncio.ensure_future(self._doors.arecord(effect.record, effect.content)))
         if isinstance(effect, Ask):
             return [await self._ask(one, question) for one, question in effect.questions]
         if isinstance(effect, OpenTicket):

@@ -57,6 +57,7 @@ from aigov.passage import (
     TRANSFORM,
     Answered,
     Call,
+    Content,
     Ending,
     Failure,
     OpenTicket,
@@ -190,6 +191,7 @@ class _Path:
         self.answer_findings: tuple[Finding, ...] = ()
         self.answer_parts: tuple[Part, ...] = ()
         self.plain: Mapping[str, Any] = {}
+        self.kept: dict[str, Content] = {}
         self.restored = 0
         self.edits = 0
         self.confidence: float | None = None
@@ -287,6 +289,7 @@ class _Path:
         replaced = self._replacements(edits, texts, "input")
         done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
         self._told(self.request.session.keep)
+        self._keep("input", call.parts, done)
         arguments: Mapping[str, Any] = self._laid_out(lambda: call.rebuild(done))
         self._lap("transform")
         return arguments
@@ -294,7 +297,7 @@ class _Path:
     def _record_intent(self) -> Walk[Receipt]:
         """Step 7: without this receipt there is no call."""
         self.passage.take(INTENT)
-        receipt: Receipt | None = yield Record(self._intent(records.CallIntent))
+        receipt: Receipt | None = yield Record(self._intent(records.CallIntent), self.kept.get("input"))
         self._lap("intent")
         if receipt is None:
             raise self._deny("audit.unavailable")
@@ -335,6 +338,7 @@ class _Path:
         self.passage.take(RESTORE)
         texts = [part.text for part in answer.parts]
         replaced = self._replacements(self.answer.edits, texts, "output")
+        self._keep("output", answer.parts, (splice(text, replaced.get(at, ())) for at, text in enumerate(texts)))
         for index, text in enumerate(texts):
             restored = self._told(lambda text=text: self.request.session.restore_spans(text, self._sees))  # type: ignore[misc]
             self.restored += len(restored)
@@ -359,7 +363,8 @@ class _Path:
         """Steps 12 and 13 for a plain answer."""
         self.passage.take(OUTCOME)
         receipt = yield Record(
-            self._outcome("released", released_chars=account.size(self.answer_parts).chars, released_chunks=1)
+            self._outcome("released", released_chars=account.size(self.answer_parts).chars, released_chunks=1),
+            self.kept.get("output"),
         )
         if receipt is None:
             raise self._deny("audit.unavailable")
@@ -369,7 +374,7 @@ class _Path:
     def _release_stream(self, chunks: Sequence[Any]) -> Walk[Ending]:
         """Steps 12 and 13 for a stream: opened durably, released, closed by an outcome that says how much."""
         self.passage.take(OUTCOME)
-        receipt = yield Record(self._opened(len(chunks)))
+        receipt = yield Record(self._opened(len(chunks)), self.kept.get("output"))
         if receipt is None:
             raise self._deny("audit.unavailable")
         self.passage.open_gate(receipt)
@@ -379,6 +384,12 @@ class _Path:
         if (yield Record(self._outcome(how, released_chars=chars, released_chunks=taken))) is None:
             return Refusal(Denied(self._denied("audit.unavailable")))
         return Released(None)
+
+    def _keep(self, direction: Direction, parts: Sequence[Part], texts: Iterable[str]) -> None:
+        """Have texts kept with the next record, where the policy says so: as the provider sees or gives them."""
+        if direction in self.snapshot.keeps:
+            kept = tuple((part.path, text) for part, text in zip(parts, texts, strict=True))
+            self.kept[direction] = Content(self._principal, kept)
 
     # -- leaving the path --------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import functools
@@ -21,13 +22,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+import msgspec
+
 from aigov import account, calls, drivers, flow, resuming
 from aigov.audit import records
 from aigov.audit.log import Receipt
 from aigov.calls import Guarded, Scope
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, Denied, PolicyError, ReviewError
-from aigov.passage import Request, Snapshot
+from aigov.passage import Content, Request, Snapshot
 from aigov.review.cases import Case, Claim, Status
 from aigov.review.desk import TICKET, Desk
 from aigov.sessions import Conversation, Redacted, Sessions
@@ -74,6 +77,7 @@ class Governor:
         self._seen = loaded.stamp
         self._look_at = 0.0
         self._people = stores.people(keys.derive(PEOPLE_LABEL))
+        self._payloads = stores.payloads(self._people)
         self._loaded = loaded.knowing(self._people)
         self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
 
@@ -377,24 +381,31 @@ class Governor:
             self._record(record)
         old.snapshot.guards.close()
 
-    def _record(self, record: Any) -> Receipt | None:
-        """The receipt of a record made durable, or None where the log did not take it."""
+    def _record(self, record: Any, content: Content | None = None) -> Receipt | None:
+        """The receipt of a record made durable, or None where the log did not take it, or content was not kept."""
         loaded = self._loaded
         try:
+            record = record if content is None else self._kept(record, content)
             receipt = self._stores.append(record, loaded.audit)
         except AuditUnavailable:
             return None
         loaded.observe(record, receipt)
         return receipt
 
-    async def _arecord(self, record: Any) -> Receipt | None:
+    async def _arecord(self, record: Any, content: Content | None = None) -> Receipt | None:
         loaded = self._loaded
         try:
+            record = record if content is None else await asyncio.to_thread(self._kept, record, content)
             receipt = await self._stores.aappend(record, loaded.audit)
         except AuditUnavailable:
             return None
         loaded.observe(record, receipt)
         return receipt
+
+    def _kept(self, record: Any, content: Content) -> Any:
+        """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable."""
+        whose = self._people.subject(content.principal.id, content.principal.tenant)
+        return msgspec.structs.replace(record, payload=self._payloads.keep(whose, content.texts))
 
     def _open_ticket(self, case: Case) -> str | None:
         return self._stores.open_ticket(case, self._loaded.expires_s)

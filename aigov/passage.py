@@ -35,8 +35,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `redactions(findings)`: the edits that take personal values out of one text. `reveals(principal, entity,
     own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id, tenant)`:
     the pseudonym of a principal; `relate(id, tenant, text)`: the digest of a text that goes with them. Both raise
-    AuditUnavailable. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic.
-    `describe(resource)`: what the policy says of a resource, by attribute.
+    AuditUnavailable. `keeps`: the directions whose texts are kept. `now_us()`: UTC in microseconds. `timer()`:
+    nanoseconds, monotonic. `describe(resource)`: what the policy says of a resource, by attribute.
     """
 
     layer: str
@@ -49,6 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reveals: Callable[[Principal, str, bool], bool]
     refer: Callable[[str, str], str]
     relate: Callable[[str, str, str], str]
+    keeps: frozenset[str] = frozenset()
     now_us: Callable[[], int]
     timer: Callable[[], int]
     describe: Callable[[str], Mapping[str, Any]]
@@ -86,10 +87,22 @@ class Ask(msgspec.Struct, frozen=True):
     questions: tuple[tuple[Contribution, tuple[Any, ...]], ...]
 
 
+class Content(msgspec.Struct, frozen=True):
+    """Texts that the policy wants kept, with their paths, and whose call they are of."""
+
+    principal: Principal
+    texts: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"Content(texts={len(self.texts)})"
+
+
 class Record(msgspec.Struct, frozen=True):
-    """Effect: make a record durable. Answered with its receipt, or None where the log did not take it."""
+    """Effect: make a record durable, and `content` before it. Answered with its receipt, or None where the log did
+    not take it, or the content could not be kept."""
 
     record: Any
+    content: Content | None = None
 
 
 class OpenTicket(msgspec.Struct, frozen=True):

@@ -224,6 +224,7 @@ def _bound(
         reveals=_Reveals(guard, sections["access"].value.trust_roles),
         refer=_unknown,
         relate=_unknown,
+        keeps=sections["audit"].value.keep.directions,
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,
         describe=sentry.describe,

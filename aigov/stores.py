@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aigov.audit.log import Log, Receipt
+from aigov.audit.payloads import Origin, Payloads
 from aigov.audit.subjects import Subjects, beside
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, ReviewError
@@ -43,6 +44,10 @@ class Stores:
     def people(self, key: bytes) -> Subjects:
         """Who stands behind the pseudonyms of this log. `key`: 32 bytes."""
         return Subjects(beside(self._audit), key=key)
+
+    def payloads(self, people: Subjects) -> Payloads:
+        """The content that is kept of calls in this log."""
+        return Payloads(people.folder, Origin(self._audit))
 
     def append(self, record: Any, settings: Any) -> Receipt:
         """The receipt of a record made durable. Raises AuditUnavailable."""

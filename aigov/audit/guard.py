@@ -48,7 +48,11 @@ class AuditPlugin:
 
     @hookimpl
     def aigov_start(self, settings: Section, context: Context) -> object:
-        """The people's log as the policy wants it. Raises PolicyError for a path that cannot be one."""
+        """The people's log as the policy wants it. Raises PolicyError for a path that cannot be one, or a time."""
+        fault = settings.value.keep.fault()
+        if fault is not None:
+            entry, what, fix = fault
+            raise settings.error("keep", entry, what=what, fix=fix)
         to = settings.value.people.to
         if to == "off":
             return Silent()

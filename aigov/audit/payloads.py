@@ -24,7 +24,9 @@ from typing import Final
 
 import msgspec
 
+from aigov.audit.canonical import NotARecord
 from aigov.audit.disk import Disk, make_folder
+from aigov.audit.reader import records
 from aigov.audit.records import Payload, new_id
 from aigov.audit.subjects import Subject
 from aigov.crypto import KeyRing, Unsealable, digest, keyed_digest, seal, unseal
@@ -134,6 +136,22 @@ class Payloads:
 
     def _context(self, id: str) -> bytes:
         return f"aigov content {id} {self._origin()}".encode()
+
+
+class Origin:
+    """Which log a folder holds: what its first record says, read once. Raises AuditUnavailable."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known = ""
+
+    def __call__(self) -> str:
+        if not self._known:
+            with suppress(OSError, NotARecord, StopIteration, KeyError):
+                self._known = str(next(iter(records(self._folder)))["origin"])
+        if not self._known:
+            raise AuditUnavailable("the log has no beginning")
+        return self._known
 
 
 def commitment(key: bytes, content: bytes) -> str:

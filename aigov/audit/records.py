@@ -495,10 +495,10 @@ class LegalHoldReleased(Record, frozen=True, kw_only=True, tag="legal_hold.relea
 
 
 class AuditRead(Record, frozen=True, kw_only=True, tag="audit.read"):
-    """Kept content was opened for a reader. `by`: the reader's ref; `payload`: which content."""
+    """Kept content was opened for a reader. `by`: the reader's ref; `content`: which, by its id."""
 
     by: str
-    payload: str
+    content: str
     call: str = ""
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 import msgspec
+
+SECONDS: Final[Mapping[str, int]] = MappingProxyType({"s": 1, "m": 60, "h": 3_600, "d": 86_400})
+SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+SHORTEST_S: Final = 3_600
+LONGEST_S: Final = 3_650 * 86_400
+Span = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}[smhd]$")]
 
 
 class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +27,49 @@ class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     level: Literal["info", "warning"] = "warning"
 
 
+class Keep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the texts of calls are kept, sealed, outside of the log, and for how long.
+
+    `content`: `none`, `input` (as it went to the provider), `output` (as it came back), or `both`. `retention`: after
+    that it is deleted; `at_least`: before that it is not erased, because a law says so. Both like `36h` or `90d`.
+    """
+
+    content: Literal["none", "input", "output", "both"] = "none"
+    retention: Span = "90d"
+    at_least: Span = "0d"
+
+    @property
+    def directions(self) -> frozenset[str]:
+        """The directions whose texts are kept."""
+        return frozenset({"none": (), "both": ("input", "output")}.get(self.content, (self.content,)))
+
+    @property
+    def retention_s(self) -> int:
+        """Seconds after which content is deleted."""
+        return seconds(self.retention)
+
+    @property
+    def at_least_s(self) -> int:
+        """Seconds before which content is not erased."""
+        return seconds(self.at_least)
+
+    def fault(self) -> tuple[str, str, str] | None:
+        """The entry that makes no sense, what is wrong with it and what would be right; None where all is well."""
+        if not SHORTEST_S <= self.retention_s <= LONGEST_S:
+            return "retention", f"`{self.retention}` is no time from 1h to 3650d", "write 90d, say"
+        if self.at_least_s > self.retention_s:
+            return "at_least", "content would be deleted before it may be", "a time no longer than `retention`"
+        return None
+
+
+def seconds(text: str) -> int:
+    """`90s`, `30m`, `72h` or `7d` in seconds; raises ValueError for anything else."""
+    found = SPAN.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time")
+    return int(found[1]) * SECONDS[found[2]]
+
+
 class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`on_failure`: a call that cannot be recorded is refused; there is no other value.
 
@@ -27,3 +79,4 @@ class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     on_failure: Literal["deny"] = "deny"
     patience_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5_000
     people: People = People()
+    keep: Keep = Keep()

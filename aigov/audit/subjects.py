@@ -101,7 +101,10 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """One person's erasure that was begun: the key and the link are gone already, the rest is still to be done."""
+    """One person's erasure that was begun: the key and the link are gone already, the rest is still to be done.
+
+    `blobs`, `bytes`: the content that was there when it began.
+    """
 
     id: str
     pseudonym: str
@@ -109,6 +112,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     shelf: str
     basis: str
     by: str
+    blobs: int = 0
+    bytes: int = 0
 
 
 class Place(NamedTuple):
@@ -237,12 +242,18 @@ class Subjects:
     # -- erasure ---------------------------------------------------------------------------------
 
     def begin_erasure(
-        self, id: str, tenant: str | None, *, basis: str, by: str, may: Callable[[Row], None] = lambda row: None
+        self,
+        id: str,
+        tenant: str | None,
+        *,
+        basis: str,
+        by: str,
+        measure: Callable[[Row], tuple[int, int]] = lambda row: (0, 0),
     ) -> list[Erasure]:
         """Destroy key and pseudonyms of a person, durably and at once, and note what is left to be done.
 
-        `may(row)` raises where something else forbids it. Raises Held; nothing is changed then. Returns one
-        erasure for each tenant, none where nobody is known by that id.
+        `measure(row)` gives the number and bytes of the content that goes, and raises where something forbids it.
+        Raises Held; nothing is changed then. Returns one erasure for each tenant, none where nobody is known.
         """
 
         def change(base: sqlite3.Connection) -> list[Erasure]:
@@ -250,15 +261,11 @@ class Subjects:
             for where, row in self._rows(base, id, tenant):
                 if row.holds:
                     raise Held([hold.reason for hold in row.holds])
-                may(row)
+                blobs, size = measure(row)
                 made = Erasure(
-                    id=new_id(),
-                    pseudonym=row.refs[-1][0],
-                    pseudonyms=len(row.refs),
-                    shelf=row.shelf,
-                    basis=basis,
-                    by=by,
-                )
+                    id=new_id(), pseudonym=row.refs[-1][0], pseudonyms=len(row.refs), shelf=row.shelf, basis=basis,
+                    by=by, blobs=blobs, bytes=size,
+                )  # fmt: skip
                 sealed = seal(self._seal_key, msgspec.msgpack.encode(made), _job_context(made.id))
                 base.execute("INSERT INTO erasure VALUES (?, ?)", (made.id, sealed))
                 base.execute("DELETE FROM subject WHERE who = ? AND place = ?", where)

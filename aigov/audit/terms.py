@@ -77,6 +77,7 @@ class Glimpse(msgspec.Struct, frozen=True):
     reasons: tuple[_Why, ...] = ()
     findings: tuple[_What, ...] = ()
     payload: _Kept | None = None
+    content: str | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(Glimpse)
@@ -122,7 +123,7 @@ def words(record: Glimpse) -> Words:
 def idents(record: Glimpse) -> tuple[str, ...]:
     """The names that single out a record or its call: ids, calls, tickets, kept content."""
     kept = record.payload.id if record.payload is not None else None
-    values = (record.id, record.call, record.parent, record.ticket, record.erasure, kept)
+    values = (record.id, record.call, record.parent, record.ticket, record.erasure, record.content, kept)
     return tuple(dict.fromkeys(value for value in values if value))
 
 

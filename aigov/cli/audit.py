@@ -13,7 +13,7 @@ from aigov.audit import checkpoints, known, reader
 from aigov.audit.note import NoteError, VerifierKey
 from aigov.audit.verify import Report, Status
 from aigov.audit.verify import verify as verify_log
-from aigov.cli import finding, options, proving, show, telling
+from aigov.cli import erasing, finding, options, proving, show, telling
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
 from aigov.stores import LOG_LABEL
@@ -119,3 +119,4 @@ def _print_report(report: Report) -> None:
 
 finding.add(app)
 proving.add(app)
+erasing.add(app)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from aigov.audit import index as indexes
 from aigov.audit.index import Index, beside
 from aigov.audit.log import Log
 from aigov.audit.records import (
+    KINDS,
     Actor,
     CallDenied,
     CallIntent,
@@ -32,7 +34,7 @@ from aigov.audit.records import (
     new_id,
 )
 from aigov.audit.search import Query, search, stats
-from aigov.audit.terms import FIELDS, instant
+from aigov.audit.terms import FIELDS, glimpsed, instant, words
 
 Open = Callable[..., Log]
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -333,3 +335,30 @@ def test_stats_count_what_is_there(told: Path) -> None:
 def test_the_index_shows_nothing_of_itself(told: Path) -> None:
     with Index(told) as index:
         assert repr(index) == "Index()"
+
+
+def filled(kind: Any) -> dict[str, Any]:
+    """A record of a kind with something in every field."""
+    return {field.name: _value(field.type) for field in msgspec.structs.fields(kind)} | {"kind": kind.kind()}
+
+
+def _value(type_: Any) -> Any:
+    info = type_ if isinstance(type_, msgspec.inspect.Type) else msgspec.inspect.type_info(type_)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return _value(next(one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)))
+    if isinstance(info, msgspec.inspect.StructType):
+        return {field.encode_name: _value(field.type) for field in info.fields}
+    if isinstance(info, msgspec.inspect.VarTupleType):
+        return [_value(info.item_type)]
+    if isinstance(info, msgspec.inspect.DictType):
+        return {"x": 1}
+    return {
+        msgspec.inspect.IntType: 1, msgspec.inspect.BoolType: True, msgspec.inspect.StrType: "x",
+        msgspec.inspect.LiteralType: "x",
+    }[type(info)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind())
+def test_every_kind_of_record_can_be_looked_for(kind: Any) -> None:
+    seen = glimpsed(filled(kind))
+    assert ("kind", kind.kind()) in words(seen)

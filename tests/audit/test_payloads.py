@@ -1,0 +1,137 @@
+"""Kept content: opens for its person, its record and its log, and tells nobody else anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aigov.audit.payloads import Gone, Origin, Payloads, before, commitment, made_us
+from aigov.audit.records import Payload
+from aigov.audit.subjects import Subject
+from aigov.crypto import KeyRing
+from aigov.errors import AuditUnavailable
+
+DANA = Subject("a" * 32, b"d" * 32, "1" * 32, b"r" * 32)
+LEO = Subject("b" * 32, b"l" * 32, "2" * 32, b"s" * 32)
+TEXTS = [("/question", "a canary sings at noon"), ("/history/0", "né à Zürich 🎈")]
+
+
+@pytest.fixture
+def payloads(tmp_path: Path) -> Payloads:
+    return Payloads(tmp_path / "people", lambda: "log-1")
+
+
+texts = st.lists(st.tuples(st.text(), st.text()), max_size=5)
+
+
+@given(texts)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+def test_what_is_kept_is_what_is_read(tmp_path: Path, kept: list[tuple[str, str]]) -> None:
+    payloads = Payloads(tmp_path / "people", lambda: "log-1")
+    payload = payloads.keep(DANA, kept)
+    assert payloads.read(payload, DANA.shelf, DANA.key) == kept
+
+
+def test_nothing_of_it_is_in_the_file_or_in_what_the_record_says(payloads: Payloads, tmp_path: Path) -> None:
+    payload = payloads.keep(DANA, TEXTS)
+    (path,) = payloads.blobs(DANA.shelf)
+    assert b"canary" not in path.read_bytes()
+    assert "canary" not in str(msgspec.to_builtins(payload))
+    assert path.stat().st_mode & 0o077 == 0
+    assert payload.bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize("change", ["key", "id", "origin", "commit", "bytes"])
+def test_it_opens_for_its_person_record_and_log_alone(payloads: Payloads, tmp_path: Path, change: str) -> None:
+    payload = payloads.keep(DANA, TEXTS)
+    key, reader = DANA.key, payloads
+    (path,) = payloads.blobs(DANA.shelf)
+    if change == "key":
+        key = LEO.key
+    elif change == "id":
+        other = payloads.keep(DANA, [("/", "x")])
+        path.rename(path.with_name(other.id + ".sealed"))
+        payload = other
+    elif change == "origin":
+        reader = Payloads(tmp_path / "people", lambda: "log-2")
+    elif change == "commit":
+        payload = msgspec.structs.replace(payload, commit="0" * 64)
+    else:
+        data = bytearray(path.read_bytes())
+        data[20] ^= 1
+        path.write_bytes(data)
+    with pytest.raises(Gone) as caught:
+        reader.read(payload, DANA.shelf, key)
+    assert caught.value.__context__ is None
+
+
+def test_a_cleared_shelf_is_gone_with_drafts_and_all(payloads: Payloads, tmp_path: Path) -> None:
+    payload = payloads.keep(DANA, TEXTS)
+    kept = payloads.keep(LEO, TEXTS)
+    (tmp_path / "people/content" / DANA.shelf / ".x.sealed.7.tmp").write_bytes(b"a draft")
+    assert payloads.clear(DANA.shelf) == (1, payload.bytes)
+    assert payloads.clear(DANA.shelf) == (0, 0)
+    assert list(payloads.shelves()) == [LEO.shelf]
+    assert payloads.read(kept, LEO.shelf, LEO.key) == TEXTS
+    with pytest.raises(Gone):
+        payloads.read(payload, DANA.shelf, DANA.key)
+
+
+@pytest.mark.parametrize("shelf", ["..", "", "../..", "1" * 31, "/etc"])
+def test_no_path_leads_out_of_the_folder(payloads: Payloads, tmp_path: Path, shelf: str) -> None:
+    payloads.keep(DANA, TEXTS)
+    (tmp_path / "people/keep-me").write_text("x")
+    assert payloads.clear(shelf) == (0, 0)
+    assert payloads.blobs(shelf) == []
+    bad = Payload(id="../../../etc/passwd", commit="", digest="", bytes=0)
+    with pytest.raises(Gone):
+        payloads.read(bad, DANA.shelf, DANA.key)
+    assert (tmp_path / "people/keep-me").exists()
+
+
+def test_only_what_is_older_expires(payloads: Payloads) -> None:
+    payloads.keep(DANA, TEXTS)
+    (path,) = payloads.blobs(DANA.shelf)
+    assert payloads.expire(DANA.shelf, made_us(path)) == (0, 0)
+    assert payloads.youngest(DANA.shelf) == made_us(path)
+    assert payloads.expire(DANA.shelf, made_us(path) + 1)[0] == 1
+    assert payloads.youngest(DANA.shelf) == 0
+
+
+def test_the_moment_before_counts_seconds() -> None:
+    assert before(90, 1_000.0) == 910_000_000
+
+
+def test_a_full_disk_keeps_nothing_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "people").write_text("no folder")
+    with pytest.raises(AuditUnavailable) as caught:
+        Payloads(tmp_path / "people", lambda: "log-1").keep(DANA, TEXTS)
+    assert caught.value.__context__ is None
+
+
+def test_a_log_that_has_not_begun_keeps_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AuditUnavailable):
+        Payloads(tmp_path / "people", Origin(tmp_path / "audit")).keep(DANA, TEXTS)
+
+
+def guesses(count: int) -> list[str]:
+    """Things that people say: what a dictionary would try."""
+    names = ("jane", "john", "dana", "leo", "maria", "ahmed", "li", "olga", "sven", "aiko")
+    return [f"{names[number % 10]}{number // 10}@example.com" for number in range(count)]
+
+
+def test_no_guess_is_told_right_by_commitment_or_digest_once_the_key_is_gone(payloads: Payloads) -> None:
+    """10,000 guesses, the right one among them; `python -m benchmarks.guessing` tries a million and more."""
+    right = guesses(5_000)[-1]
+    payload = payloads.keep(DANA, [("/question", right)])
+    keys = [KeyRing(bytes(32)), KeyRing(LEO.key), KeyRing(KeyRing(bytes(32)).derive(f"content/{payload.id}"))]
+    tried = [commitment(keys[number % 3].derive("x"), text.encode()) for number, text in enumerate(guesses(10_000))]
+    tried += [commitment(LEO.key, msgspec.json.encode([("/question", text)])) for text in guesses(10_000)]
+    assert payload.commit not in tried
+    assert payload.digest not in tried
+    own = KeyRing(DANA.key).derive(f"content/{payload.id}")
+    assert commitment(own, msgspec.json.encode([("/question", right)])) == payload.commit

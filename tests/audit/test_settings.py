@@ -1,0 +1,50 @@
+"""`audit.keep`: times that make sense, and which directions are kept."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from aigov.audit.settings import AuditSettings, Keep, seconds
+from aigov.errors import PolicyError
+from aigov.testing import governor
+
+LINE = "on_failure: deny  "
+
+
+@pytest.mark.parametrize(
+    ("content", "directions"),
+    [("none", set()), ("input", {"input"}), ("output", {"output"}), ("both", {"input", "output"})],
+)
+def test_directions(content: str, directions: set[str]) -> None:
+    assert Keep(content=content).directions == directions  # type: ignore[arg-type]
+    assert AuditSettings().keep.directions == frozenset()
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("2m", 120), ("1h", 3_600), ("90d", 7_776_000)])
+def test_times(text: str, value: int) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "-1d", "1w", "1.5d", "٣d"])
+def test_no_times(text: str) -> None:
+    with pytest.raises(ValueError):
+        seconds(text)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"retention": text}, Keep)
+
+
+@pytest.mark.parametrize(
+    ("keep", "named"),
+    [
+        ("{content: both, retention: 1m}", "1h to 3650d"),
+        ("{content: both, retention: 9999d}", "1h to 3650d"),
+        ("{content: both, retention: 30d, at_least: 31d}", "no longer than `retention`"),
+        ("{content: everything}", "both"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_place(keep: str, named: str) -> None:
+    with pytest.raises(PolicyError) as caught, governor(change={LINE: f"on_failure: deny\n  keep: {keep}\n  #"}):
+        pass
+    assert named in str(caught.value)
+    assert "organisation.yaml:" in str(caught.value)
