@@ -50,7 +50,7 @@ review.opened call:s ticket:s direction:input|output reasons:Reason* expires_ts:
 review.decided ticket:s call:s by:s approved:b edited:b; policy.activated policy:s plugins:s layer:s name:s
 policy.rejected policy:s problems:i first:s; policy.lockdown by:s reason:s; policy.lifted by:s
 plugin.loaded plugin:s version:s digest:s hooks:s*; plugin.fault plugin:s hook:s error:s call:s?
-subject.erased erasure:s pseudonym:s pseudonyms:i basis:s by:s blobs:i bytes:i; audit.read by:s payload:s call:s
+subject.erased erasure:s pseudonym:s pseudonyms:i basis:s by:s blobs:i bytes:i; audit.read by:s content:s call:s
 legal_hold.set pseudonym:s reason:s by:s; legal_hold.released pseudonym:s reason:s by:s holds:i
 content.expired blobs:i bytes:i held:i
 """
