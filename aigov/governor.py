@@ -25,6 +25,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from aigov import account, calls, drivers, flow, resuming
+from aigov.access.adapters import Rows
 from aigov.audit import records
 from aigov.audit.log import Receipt
 from aigov.calls import Guarded, Scope
@@ -74,6 +75,9 @@ class Governor:
         self._talk: contextvars.ContextVar[Conversation | None] = contextvars.ContextVar("session", default=None)
         self._call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
         self._swapping = threading.Lock()
+        self._adapter: Any = None
+        self._rules: Rows | None = None
+        self._told = object()
         self._seen = loaded.stamp
         self._look_at = 0.0
         self._people = stores.people(keys.derive(PEOPLE_LABEL))
@@ -300,12 +304,29 @@ class Governor:
         return self._loaded.snapshot.digest
 
     def reload(self) -> None:
-        """Read the policy folder again and swap the snapshot. Raises PolicyError; the last good one stays."""
+        """Read the policy folder, and the adapter that is followed, again and swap the snapshot.
+
+        Raises PolicyError; the last good one stays.
+        """
         with self._swapping:
-            self._swap()
+            self._swap(self._adapter)
+
+    def follow(self, adapter: Any, watcher: Any = None) -> None:
+        """Take the rules of access from a Casbin adapter from now on, in the place of the policy's own file.
+
+        With a watcher, they are taken again whenever it says that they changed: rules that are no good leave
+        the last good ones in force and are recorded as `policy.rejected`. The model, and the rest of the
+        policy, stay those of the folder. Raises PolicyError where the first are no good: nothing has changed.
+        """
+        with self._swapping:
+            self._swap(adapter)
+            self._adapter = adapter
+        if watcher is not None:
+            watcher.set_update_callback(lambda *_, **__: self._follow_on(adapter))
 
     def close(self) -> None:
         """Seal the log. Calls that come later are refused."""
+        self._adapter = None
         self._loaded.snapshot.guards.close()
         self._stores.close()
 
@@ -363,12 +384,24 @@ class Governor:
                 self._swapping.release()
         return self._loaded.snapshot
 
-    def _swap(self) -> None:
-        """Load the folder as it is now. A folder that is no good is told of once, and kept out."""
+    def _follow_on(self, adapter: Any) -> None:
+        """What a watcher calls, in a thread of its own. Of those that wait for their turn, the last one loads."""
+        self._told = told = object()
+        with self._swapping:
+            if self._told is told and self._adapter is adapter:
+                with contextlib.suppress(PolicyError):
+                    self._swap(adapter)
+
+    def _swap(self, adapter: Any = None) -> None:
+        """Load the folder as it is now, with the rules that the adapter has now, or had when it was last asked.
+
+        What is no good is told of once, and kept out.
+        """
         self._seen = stamp(self._folder)
         problem: PolicyError | None = None
         try:
-            loaded = load(self._folder, self._keys, self._broken)
+            rules = self._loaded.rules_of(adapter) if adapter is not None else self._rules
+            loaded = load(self._folder, self._keys, self._broken, rules)
         except PolicyError as error:
             problem = error
         if problem is not None:
@@ -376,7 +409,7 @@ class Governor:
             self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
             raise problem
         loaded = loaded.knowing(self._people)
-        old, self._loaded, self._seen = self._loaded, loaded, loaded.stamp
+        old, self._loaded, self._seen, self._rules = self._loaded, loaded, loaded.stamp, rules
         for record in loaded.announced():
             self._record(record)
         old.snapshot.guards.close()

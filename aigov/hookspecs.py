@@ -51,6 +51,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `entities`: every declared entity type, built in, custom and of plugins. `recognizers`: those that
     plugins registered, `operators` their anonymizer operators; only the privacy guard reads them.
     `resource_attributes`: the name of every attribute that the policy gives to a resource.
+    `access_rules`: Casbin rules in the place of the file's, where the governor follows an adapter.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     recognizers: tuple[Any, ...] = ()
     operators: tuple[Any, ...] = ()
     resource_attributes: frozenset[str] = frozenset()
+    access_rules: tuple[tuple[str, ...], ...] | None = None
 
     def __repr__(self) -> str:
         return "Context()"

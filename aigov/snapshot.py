@@ -11,6 +11,7 @@ Every step's problems are a PolicyError; nothing half loaded is ever in force.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from aigov.access.adapters import Rows, rows_of
 from aigov.access.guard import plugin as access
 from aigov.audit import records
 from aigov.audit.guard import plugin as audit
@@ -128,15 +130,21 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         snapshot = msgspec.structs.replace(self.snapshot, refer=people.refer, relate=people.relate)
         return msgspec.structs.replace(self, snapshot=snapshot)
 
+    def rules_of(self, adapter: Any) -> Rows:
+        """The rules of access that a Casbin adapter has now. Raises PolicyError."""
+        sentry: Any = self.snapshot.guards.started["access"]
+        return rows_of(adapter, sentry.policy.model)
+
     def observe(self, record: Any, receipt: Receipt) -> None:
         """Tell the observers of a record that is durable."""
         self.snapshot.guards.observe({"id": receipt.id, **msgspec.to_builtins(record)})
 
 
-def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
+def load(folder: Path, keys: KeyRing, report: Report | None = None, access_rules: Rows | None = None) -> Loaded:
     """The snapshot of the policy in `folder`. Raises PolicyError with every problem found.
 
-    `report(name, code, count)` is told, from a thread of its own, when an observer broke.
+    `report(name, code, count)` is told, from a thread of its own, when an observer broke. `access_rules`:
+    what an adapter brought, in the place of the Casbin policy in the folder; part of the policy's digest.
     """
     seen = stamp(folder)
     draft = read(folder)  # 1
@@ -151,6 +159,7 @@ def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
             folder=folder, key=lambda label: keys.derive(f"{name}/{label}"), entities=declared[-1].entities,
             recognizers=declared[-1].recognizers if name == "privacy" else (),
             operators=declared[-1].operators if name == "privacy" else (), resource_attributes=described,
+            access_rules=access_rules if name == "access" else None,
         )  # fmt: skip
         return factory.aigov_start(settings=sections[name], context=context)
 
@@ -158,6 +167,9 @@ def load(folder: Path, keys: KeyRing, report: Report | None = None) -> Loaded:
     if digest(folder) != draft.digest:  # a file that a guard read may not be the file that was hashed
         guards.close()
         raise PolicyError(Problem(Location(str(folder)), "the policy changed while it was read", "read it again"))
+    if access_rules is not None:
+        both = draft.digest.encode() + msgspec.json.encode(access_rules)
+        draft = msgspec.structs.replace(draft, digest=hashlib.sha256(both).hexdigest())
     return _bound(folder, draft, guards, sections, seen, tuple(found.pins.values()))  # 4
 
 

@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from aigov.access.patterns import REGEX_FUNCTIONS, Match, compiled
 from aigov.access.rules import Rule
 
 REBUILD_AFTER = 500
+MAX_KINDS = 10
 DEFAULT_SECTIONS = ("r", "p", "e", "m")
 
 
@@ -69,9 +71,16 @@ class Pycasbin:
 def lines_of(model: Model, adapter: Any) -> list[list[str]]:
     """The rules that a Casbin adapter loads, each with its kind first. Raises what the adapter raises."""
     filled = _model(_casbin(), model)
-    adapter.load_policy(filled)
-    kinds = [definition for letter in "pg" for definition in model.section(letter)]
-    return [[kind.key, *map(str, row)] for kind in kinds for row in filled.model[kind.section][kind.key].policy]
+    for letter in "pg":
+        # Adapters skip rules of a kind that the model lacks; here they are seen, to be refused.
+        for key in (letter, *(f"{letter}{number}" for number in range(2, MAX_KINDS))):
+            if key not in model.definitions:
+                filled.add_def(letter, key, "_, _")
+    if inspect.iscoroutine(waiting := adapter.load_policy(filled)):
+        waiting.close()
+        raise TypeError("an asynchronous adapter")
+    found = [(key, row) for letter in "pg" for key, held in filled.model[letter].items() for row in held.policy]
+    return [[key, *map(str, row)] for key, row in found]
 
 
 def _casbin() -> Any:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from aigov.access import asking, resources
+from aigov.access.adapters import with_rows
 from aigov.access.asking import Unaskable
 from aigov.access.choice import Choice, choose
 from aigov.access.compiled import Mistyped
@@ -185,6 +186,8 @@ class AccessPlugin:
         if problems:
             raise PolicyError(problems)
         policy = load(context.folder, settings.value)
+        if context.access_rules is not None:
+            policy = with_rows(policy, context.access_rules)
         started = _started(policy, settings)
         if started is None:
             raise PolicyError(

@@ -15,15 +15,14 @@ from typing import Any
 
 import msgspec
 
+from aigov.access.adapters import rows_of, with_rows
 from aigov.access.choice import Choice, choose
 from aigov.access.compiled import Compiled
 from aigov.access.compiling import graphs
-from aigov.access.engine import lines_of
 from aigov.access.guard import Access, Answer
-from aigov.access.load import Policy, checked, role_problem, with_rule
+from aigov.access.load import Policy, role_problem, with_rule
 from aigov.access.roles import Graph
 from aigov.access.rules import Rule
-from aigov.access.sources import Text
 from aigov.access.terms import Unsupported
 from aigov.errors import Location, PolicyError, Problem
 from aigov.types import Principal
@@ -81,21 +80,9 @@ class Live:
         Raises PolicyError, and then nothing has changed.
         """
         with self._lock:
-            policy = from_adapter(self._held.policy, adapter)
+            held = self._held.policy
+            policy = with_rows(held, rows_of(adapter, held.model))
             self._held = self._held.on(policy, choose(policy))
-
-
-def from_adapter(policy: Policy, adapter: Any) -> Policy:
-    """The same model with the rules that a Casbin adapter loads, numbered from 1. Raises PolicyError."""
-    problem = ""
-    rows: list[list[str]] = []
-    try:
-        rows = lines_of(policy.model, adapter)
-    except Exception as error:  # noqa: BLE001 - an adapter raises what it likes, its data in it; only the type is told
-        problem = type(error).__name__
-    _refuse(f"the adapter failed with {problem}" if problem else "", policy, 0)
-    text = Text(policy.name, policy.file, tuple(", ".join(map(_quoted, row)) for row in rows))
-    return checked(policy.model, text, policy.request, policy.described)
 
 
 def _graphs(access: Access) -> Mapping[str, Graph]:
@@ -117,7 +104,3 @@ def _changed(choice: Choice, policy: Policy, quick: Callable[[Compiled], Compile
 def _refuse(what: str, policy: Policy, line: int) -> None:
     if what:
         raise PolicyError(Problem(Location(policy.file, line, 1 if line else 0), what, "nothing was changed"))
-
-
-def _quoted(field: Any) -> str:
-    return '"' + str(field).replace('"', '""') + '"'

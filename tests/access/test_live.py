@@ -129,14 +129,17 @@ def test_an_adapter_that_fails_or_brings_nonsense_leaves_the_last_good_policy(bu
 
 
 def test_no_decision_is_taken_on_a_mixture_of_two_policies(build) -> None:
-    """100,000 decisions over 200 swaps: each is that of one policy or the other, whole."""
-    one = build(BASE + "p, dana, retail, model:small, chat, allow\np, kim, retail, kb:faq, read, deny\n")
-    other = build(BASE + "p, dana, retail, model:small, chat, deny\np, kim, retail, kb:faq, read, allow\n")
-    live, wrong, stop = Live(one), [0], threading.Event()
+    """100,000 decisions over 200 reloads: each is that of one policy or the other, whole."""
+    one, other = (
+        Rows(("p", "dana", "retail", "model:small", "chat", dana), ("p", "kim", "retail", "kb:faq", "read", kim))
+        for dana, kim in (("allow", "deny"), ("deny", "allow"))
+    )
+    live, wrong, stop = Live(build(BASE)), [0], threading.Event()
+    live.follow(one)
 
     def swap() -> None:
         for turn in range(200):
-            live.swap(other if turn % 2 else one)
+            live.follow(one if turn % 2 else other)
             stop.wait(0.001)
         stop.set()
 

@@ -38,10 +38,10 @@ def refused(folder: Path, settings: AccessSettings = AccessSettings()) -> str:  
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("", "access/policy.csv:0:0: the file is empty"),
-        ("  \n\n", "access/policy.csv:0:0: the file is empty"),
-        ("# only a comment\n", "access/policy.csv:0:0: no `p` line stands here"),
-        ("g, dana, agent, retail\n", "access/policy.csv:0:0: no `p` line stands here"),
+        ("", "access/policy.csv: the file is empty"),
+        ("  \n\n", "access/policy.csv: the file is empty"),
+        ("# only a comment\n", "access/policy.csv: no `p` line stands here"),
+        ("g, dana, agent, retail\n", "access/policy.csv: no `p` line stands here"),
         ("p, dana, retail, x, chat\n", "access/policy.csv:1:1: a `p` line has 5 fields, this one 4"),
         (GRANT + "  p, a, b, c, d, allow, extra\n", "access/policy.csv:2:3: a `p` line has 5 fields, this one 6"),
         (GRANT + "g, dana, agent\n", "access/policy.csv:2:1: a `g` line has 3 fields, this one 2"),
