@@ -9,8 +9,8 @@ a copy of its `seg/`, `checkpoint`, `checkpoints.log` and `log.vkey` (`tile/` is
 KEY is the log's public key, from a source other than DIR; CHECKPOINT one that was accepted before.
 
 Exits 0 whole and sealed; 1 tampered with; 2 incomplete or not sealed; 3 cannot be checked; 4 usage. Steps: 1. the key
-2. the checkpoints  3. the segments and every line  4. the tree at each checkpoint, both signatures, the tiles
-5. the end  6. calls without an end. Every fault is printed; the worst decides.
+2. the checkpoints  3. the segments and every line  4. the tree at each checkpoint, both signatures, the tiles  5. the
+end  6. calls without an end. Every fault is printed; the worst decides.
 """
 
 import argparse
@@ -201,7 +201,7 @@ class Verifier:
         self.count = self.judged = self.covered = self.last_size = 0
         self.previous = self.announced = self.last_kind = ""
         self.differs, self.sound, self.epoch = False, True, None
-        self.writers, self.open = {}, set()
+        self.writers, self.open, self.loose = {}, set(), []
 
     def verify(self) -> None:
         latest = self.read("checkpoint")  # published last, so read first
@@ -212,7 +212,10 @@ class Verifier:
             self.lines(path, end, after)
         if self.key is not None:  # 5
             self.end(notes, torn, latest)
-        if self.key is None or self.last_kind != "log.sealed" or self.covered != self.count:
+        sealed = self.key is not None and self.last_kind == "log.sealed" and self.covered == self.count
+        for name in self.loose:  # durable once the log is sealed, made anew at its next start
+            self.fault(TAMPERED if sealed else INCOMPLETE, name, "not the hashes of the records")
+        if not sealed:
             self.fault(INCOMPLETE, "seg", "not sealed: a writer is at work, or ended without closing")
         if self.open:  # 6
             self.fault(INCOMPLETE, "seg", f"{len(self.open)} calls have an intent and no outcome")
@@ -288,8 +291,7 @@ class Verifier:
             self.fault(TAMPERED, where, f"record {self.count}: {bad}")
         self.count, self.previous = self.count + 1, leaf.hex()
         self.tree.add(leaf)
-        if self.key is not None:
-            self.tile(0, leaf)
+        self.tile(0, leaf) if self.key else None
         if self.known and self.known.size == self.count:
             if self.known.root != self.tree.root():
                 self.fault(TAMPERED, "", "not the log that was accepted before")
@@ -351,20 +353,19 @@ class Verifier:
         name = "/".join(["tile", str(level), *groups])
         found = self.read(name) if os.path.isdir(os.path.join(self.folder, "tile")) else hashes
         if found != hashes and (found is not None or self.due):
-            self.fault(TAMPERED, name, "not the hashes of the records")
+            self.loose.append(name)
         self.tile(level + 1, Tree(row).root())
 
     def end(self, notes: list[bytes], torn: bytes, latest: bytes | None) -> None:
         """5: nothing is covered that is not there, nothing is there that is not covered."""
         if self.known:
             self.fault(TAMPERED, "", "shorter than the log that was accepted before")
-        for checkpoint in self.due[:1]:
-            self.fault(TAMPERED, "checkpoints.log", f"one covers {checkpoint.size} records of {self.count}")
+        if self.due:
+            self.fault(TAMPERED, "checkpoints.log", f"one covers {self.due[0].size} records of {self.count}")
         if torn:
             self.fault(INCOMPLETE, "checkpoints.log", "the last checkpoint is torn")
         if not self.judged and latest is None:
-            self.fault(UNCHECKABLE, "checkpoint", "nothing here is signed")
-            return
+            return self.fault(UNCHECKABLE, "checkpoint", "nothing here is signed")
         if latest != (notes[-1] if notes else b""):
             status = INCOMPLETE if latest is None or latest in notes[-16:] else TAMPERED
             self.fault(status, "checkpoint", "not the last one of checkpoints.log")
@@ -378,8 +379,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder")
     parser.add_argument("--vkey", default="")
     parser.add_argument("--known")
-    given = parser.parse_args(arguments)
-    run = Verifier(given.folder, given.vkey)
+    run = Verifier((given := parser.parse_args(arguments)).folder, given.vkey)
     try:
         if given.known:
             with open(given.known, "rb") as file:

@@ -98,14 +98,7 @@ def append(disk: Disk, folder: Path, note: bytes) -> None:
 def publish(disk: Disk, folder: Path, note: bytes) -> None:
     """Make a note the latest checkpoint. Raises OSError."""
     append(disk, folder, note)
-    draft = folder / f".{LATEST}.{os.getpid()}.tmp"
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    try:
-        disk.write_all(handle, note)
-        disk.sync(handle)
-    finally:
-        os.close(handle)
-    disk.replace(draft, folder / LATEST)  # `checkpoints.log` has it durably; a lost name is put back
+    disk.put(folder / LATEST, note, name=False)  # `checkpoints.log` has it durably; a lost name is put back
 
 
 def _whole(tail: bytes, start: int, size: int) -> int:

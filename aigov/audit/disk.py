@@ -64,8 +64,11 @@ class Disk:
         finally:
             os.close(handle)
 
-    def put(self, path: Path, data: bytes) -> None:
-        """Write a whole file durably: either the old content or the new one is there, never a mixture."""
+    def put(self, path: Path, data: bytes, *, name: bool = True) -> None:
+        """Write a whole file durably: either the old content or the new one is there, never a mixture.
+
+        Without `name` a power loss may bring the old content back, whole.
+        """
         draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
         try:
@@ -74,16 +77,18 @@ class Disk:
         finally:
             os.close(handle)
         self.replace(draft, path)
-        self.sync_folder(path.parent)
+        if name:
+            self.sync_folder(path.parent)
 
 
-def make_folder(disk: Disk, folder: Path) -> None:
-    """Make a folder for the owner alone, with those above it, durably. Raises OSError."""
+def make_folder(disk: Disk, folder: Path, *, durable: bool = True) -> None:
+    """Make a folder for the owner alone, with those above it. Raises OSError."""
     if folder.is_dir():
         return
-    make_folder(disk, folder.parent)
+    make_folder(disk, folder.parent, durable=durable)
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    disk.sync_folder(folder.parent)
+    if durable:
+        disk.sync_folder(folder.parent)
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:

@@ -45,7 +45,7 @@ class Head(Value, frozen=True, kw_only=True):
     `key`: the log's verifier key; `epoch_key`: the one that signs beside it, "" in the first epoch;
     `next_key`: the one from the next checkpoint on, "" for the same. `epoch` counts from 0, and `key_ts`
     says when this one began. `checkpoints`: how many are signed, this one
-    included. `sealed`: the last writer closed.
+    included. `tiled`: up to here full tiles are durable. `sealed`: the last writer closed.
     """
 
     origin: str
@@ -62,6 +62,7 @@ class Head(Value, frozen=True, kw_only=True):
     epoch: Count = 0
     key_ts: str = ""
     checkpoints: Count = 0
+    tiled: Count = 0
     sealed: bool = False
     ts: str = ""
     v: str = HEAD_SCHEMA

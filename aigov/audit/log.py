@@ -13,11 +13,12 @@ import asyncio
 import os
 import time
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import TypeVar
 
 from aigov.audit.disk import Disk
 from aigov.audit.records import Record
@@ -28,7 +29,10 @@ from aigov.errors import AuditUnavailable
 
 __all__ = ["Log", "Receipt"]
 
+T = TypeVar("T")
+
 QUEUE_SECONDS = 0.25
+PART_RECORDS = 4_096
 OPEN_SECONDS = 5.0  # opening reads what was written since the last checkpoint, and signs
 TOO_SLOW = "the disk did not answer in time"
 FULL = "the queue is full"
@@ -55,7 +59,7 @@ class Log:
         """
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
-            log._wait(log._put(None), max(log._patience, OPEN_SECONDS))
+            log._wait(log._put(), max(log._patience, OPEN_SECONDS))
         except AuditUnavailable as fault:
             why = fault.why
         if why:
@@ -77,6 +81,14 @@ class Log:
         durable; an intent that does is recorded as `call.orphaned` when the log is closed.
         """
         return self._wait(self._put(record))
+
+    def append_all(self, records: Sequence[Record]) -> list[Receipt]:
+        """Write many records, in order, with as few syncs as there can be; all are durable on return.
+
+        Raises AuditUnavailable as `append` does; some of them may then be durable.
+        """
+        waiting = [self._put_all(records[at : at + PART_RECORDS]) for at in range(0, len(records), PART_RECORDS)]
+        return [receipt for future in waiting for receipt in self._wait(future)]
 
     async def aappend(self, record: Record) -> Receipt:
         """`append` for a task; the event loop runs on meanwhile. A cancelled wait does not undo the record."""
@@ -131,21 +143,28 @@ class Log:
         if self._closed:
             self._worker.stop()
 
-    def _put(self, record: Record | None) -> Future[Receipt]:
-        future = self._worker.put(record, QUEUE_SECONDS)
+    def _put(self, *records: Record) -> Future[Receipt]:
+        future = self._worker.put(records, QUEUE_SECONDS)
         if future is None:
             raise AuditUnavailable(FULL)
-        return cast("Future[Receipt]", future)
+        return future
+
+    def _put_all(self, records: Sequence[Record]) -> Future[list[Receipt]]:
+        """Records that were made beforehand may wait for those before them as long as one may for the disk."""
+        future = self._worker.put(records, self._patience, many=True)
+        if future is None:
+            raise AuditUnavailable(FULL)
+        return future
 
     async def _aput(self, record: Record) -> Future[Receipt]:
         deadline = time.monotonic() + QUEUE_SECONDS
-        while (future := self._worker.put(record, 0)) is None:
+        while (future := self._worker.put((record,), 0)) is None:
             if time.monotonic() > deadline:
                 raise AuditUnavailable(FULL)
             await asyncio.sleep(QUEUE_SECONDS / 50)
-        return cast("Future[Receipt]", future)
+        return future
 
-    def _wait(self, future: Future[Receipt], seconds: float | None = None) -> Receipt:
+    def _wait(self, future: Future[T], seconds: float | None = None) -> T:
         with suppress(TimeoutError):
             return future.result(self._patience if seconds is None else seconds)
         raise AuditUnavailable(TOO_SLOW)

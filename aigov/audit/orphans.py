@@ -33,7 +33,7 @@ def orphans(folder: Path, writers: frozenset[str]) -> list[CallOrphaned]:
 
 def kind_of(entry: Any) -> str:
     """The kind of a decoded line."""
-    return str(entry.__struct_config__.tag)
+    return str(entry.kind)
 
 
 def _entries(folder: Path, needles: Iterable[bytes]) -> Iterator[Any]:

@@ -84,6 +84,7 @@ class Publisher:
         self._tiles = Tiles(folder, disk)
         self._lock: int | None = None
         self._edge = Edge()
+        self._loose: list[Path] = []
         self._private: dict[str, bytes] = {}
         self.at = 0.0
         self.covered = 0
@@ -141,8 +142,11 @@ class Publisher:
         root = tree.root()
         if edge.root() != root:
             raise Damaged("two ways to compute the root disagree; run `aigov audit verify`")
-        self._tiles.keep(full, edge)  # 5
+        self._loose += self._tiles.keep(full, edge)  # 5
         self._edge = edge
+        if sealed or end.records - head.records < RECORDS:  # not where many records are waiting to be signed
+            self._tiles.settle(self._loose)
+            self._loose = []
         now = timestamp(time.time_ns())
         rotated = bool(head.next_key)
         state = Head(
@@ -151,6 +155,7 @@ class Publisher:
             root=root.hex(), peaks=tuple(peak.hex() for peak in tree.peaks), last=end.last, segment=end.segment,
             offset=end.offset, bytes=end.bytes, epoch=head.epoch + rotated, key_ts=now if rotated else head.key_ts,
             checkpoints=head.checkpoints + 1, sealed=sealed, ts=now,
+            tiled=head.tiled if self._loose else end.records,
         )  # fmt: skip
         heads.write(self._disk, self._folder, state, self._key)
         self._announce(state)  # 6
@@ -195,11 +200,20 @@ class Publisher:
             edge = self._rebuilt(head)
         return edge
 
+    def heal(self) -> None:
+        """Make tiles again that a crash may have taken. Raises Damaged, HeadAltered, OSError."""
+        with self._held():
+            head = self.head()
+            if head.tiled < head.records:
+                self._edge = self._rebuilt(head)
+
     def _rebuilt(self, head: Head) -> Edge:
         """The edge from the records themselves; tiles that were lost are written again."""
         edge = Edge()
         for line in _lines(self._folder, (0, 0), End(head.records, head.segment, head.offset, "", 0)):
-            self._tiles.keep(edge.extend([bytes.fromhex(link(line))]), Edge())
+            for tile in edge.extend([bytes.fromhex(link(line))]):
+                if self._tiles.stored(tile.level, tile.at) != tile.data:
+                    self._loose += self._tiles.keep([tile], Edge())
         if edge.size != head.records or edge.root().hex() != head.root:
             raise Damaged("the records are not those that were signed; run `aigov audit verify`")
         return edge
@@ -230,7 +244,7 @@ def _checked(line: bytes, seq: int) -> str:
         entry = None
     if entry is None or entry.seq != seq:
         raise Damaged("a line is not the record that belongs there; run `aigov audit verify`")
-    return entry.next if entry.__struct_config__.tag == KeyRotated.kind() else ""
+    return entry.next if entry.kind == KeyRotated.kind() else ""
 
 
 def _lines(folder: Path, start: tuple[int, int], end: End) -> Iterator[bytes]:

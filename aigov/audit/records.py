@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -30,7 +29,7 @@ WORD_BYTES = 64
 SHORT_BYTES = 32
 ERROR_CHARS = 128
 MAX_ENTRIES: Mapping[str, int] = MappingProxyType(
-    {"reasons": 16, "shadow": 8, "findings": 24, "roles": 16, "on_behalf_of": 8, "hooks": 32}
+    {"reasons": 16, "shadow": 8, "findings": 24, "roles": 16, "on_behalf_of": 8, "hooks": 32, "path": 12}
 )
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
@@ -42,10 +41,9 @@ _NOT_IN_ERROR = re.compile(r"[^A-Za-z0-9_.:<>]")
 
 def new_id() -> str:
     """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made."""
-    moment = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    low = (noise & ((1 << 62) - 1)) | (0b10 << 62)
-    return str(uuid.UUID(int=(moment & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (noise >> 68) << 64 | low))
+    moment, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    variant = "89ab"[int(noise[3], 16) & 3]
+    return f"{moment[:8]}-{moment[8:12]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"
 
 
 def safe_name(text: str, limit: int = NAME_BYTES) -> str:
@@ -126,6 +124,26 @@ class Shadow(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for field in ("code", "rule", "layer"):
             _clean(self, field, WORD_BYTES)
+
+
+class Access(Value, frozen=True, kw_only=True):
+    """Why access was given or refused. `rule`: the line that decided; `path`: the roles that led to it.
+
+    `near`: on a refusal, the line that came nearest and the fields that kept it away. `break_glass`: emergency
+    rights were taken, for this reason; `until_ts`: RFC 3339 UTC, when the statement ends.
+    """
+
+    rule: str = ""
+    path: tuple[str, ...] = ()
+    near: str = ""
+    break_glass: str = ""
+    until_ts: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("rule", "near", "break_glass", "until_ts"):
+            _clean(self, field, WORD_BYTES)
+        _cut(self, "path")
+        _set(self, "path", tuple(safe_name(role, WORD_BYTES) for role in self.path))
 
 
 class Size(Value, frozen=True, kw_only=True):
@@ -250,7 +268,8 @@ class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
     """A call about to be made: durable before the provider sees it.
 
     `policy`, `plugins`: digests in hex. `session`: id or keyed digest, never the application's own text.
-    `edits`: spans replaced on the way in. `timing_us`: microseconds by step. `omitted`: entries left out.
+    `access`: why step 2 said what it said. `edits`: spans replaced on the way in. `timing_us`: microseconds by
+    step. `omitted`: entries left out.
     """
 
     call: str
@@ -265,6 +284,7 @@ class CallIntent(Record, frozen=True, kw_only=True, tag="call.intent"):
     reasons: tuple[ReasonRecord, ...] = ()
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
+    access: Access | None = None
     size: Size = Size()
     payload: Payload | None = None
     edits: Count = 0
@@ -292,6 +312,7 @@ class CallDenied(Record, frozen=True, kw_only=True, tag="call.denied"):
     reasons: tuple[ReasonRecord, ...] = ()
     shadow: tuple[Shadow, ...] = ()
     findings: tuple[Counted, ...] = ()
+    access: Access | None = None
     size: Size = Size()
     edits: Count = 0
     ticket: str | None = None

@@ -106,6 +106,7 @@ class Store:
         self._end = End(0, 0, 0, "", 0)
         self._since = 0.0
         self._wseq = 0
+        self._pid = os.getpid()  # a forked child gets a store of its own
         self._boot = _boot()
         self._version = _version()
         self._own: dict[int, str] = {}
@@ -132,6 +133,8 @@ class Store:
             self._living.join()
             dead = self._living.dead()
             self._commit([*self._genesis(head), msgspec.structs.replace(torn, crashed=len(dead))])
+        if dead:
+            self._publisher.heal()
         self._publish(force=True)
         self._see_to_the_dead()
 
@@ -433,8 +436,9 @@ class Store:
         results: list[Receipt | NotARecord] = []
         lines: list[bytes] = []
         end, wseq = self._end, self._wseq
+        now, mono_us = timestamp(time.time_ns()), time.monotonic_ns() // 1000  # of the batch: it is one write
         for record in records:
-            envelope = self._envelope(end, wseq)
+            envelope = self._envelope(end, wseq, now, mono_us)
             try:
                 line = encode(record, envelope)
             except NotARecord as fault:
@@ -445,16 +449,16 @@ class Store:
             results.append(_receipt(record, envelope, end.last))
         return results, lines, end, wseq
 
-    def _envelope(self, end: End, wseq: int) -> Envelope:
+    def _envelope(self, end: End, wseq: int, now: str, mono_us: int) -> Envelope:
         return Envelope(
             v=SCHEMA,
             seq=end.records,
             prev=end.last,
             id=new_id(),
-            ts=timestamp(time.time_ns()),
-            mono_us=time.monotonic_ns() // 1000,
+            ts=now,
+            mono_us=mono_us,
             boot=self._boot,
-            writer=Writer(id=self.id, pid=os.getpid(), wseq=wseq, ver=self._version),
+            writer=Writer(id=self.id, pid=self._pid, wseq=wseq, ver=self._version),
         )
 
     def _append(self, data: bytes) -> OSError | None:

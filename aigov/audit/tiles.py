@@ -5,8 +5,9 @@
     tile/0/x001/235.p/17     the first 17 hashes of a tile that is not full yet
 
 Invariants:
-* Tiles say nothing that the records do not say. A full tile is durable before a checkpoint covers it and
-  never changes; partial ones are made at each checkpoint and go when the tile is full.
+* Tiles say nothing that the records do not say. A full tile never changes, and is durable when the log is
+  sealed; what a power loss takes before is made again. Partial ones are made at each checkpoint and go when
+  the tile is full.
 * `Edge` is the right edge of the tree: what is in no full tile yet, at every level.
 """
 
@@ -92,15 +93,31 @@ class Tiles:
         self._folder = folder / FOLDER
         self._disk = disk or Disk()
 
-    def keep(self, full: Iterable[Tile], edge: Edge) -> None:
-        """Write full tiles durably, and the partial ones of the edge. Raises OSError."""
+    def keep(self, full: Iterable[Tile], edge: Edge) -> list[Path]:
+        """Write full tiles, and the partial ones of the edge. Returns the paths of the full ones. Raises OSError."""
+        paths = []
         for tile in full:
             path = self.path(tile.level, tile.at)
-            self._write(path, tile.data, durable=True)
+            self._write(path, tile.data)
             shutil.rmtree(_partial(path), ignore_errors=True)
+            paths.append(path)
         for tile in edge.open_tiles():
             width = len(tile.data) // HASH_BYTES
-            self._write(_partial(self.path(tile.level, tile.at)) / str(width), tile.data, durable=False)
+            self._write(_partial(self.path(tile.level, tile.at)) / str(width), tile.data)
+        return paths
+
+    def settle(self, paths: Iterable[Path]) -> None:
+        """Make full tiles durable. Raises OSError."""
+        folders: set[Path] = set()
+        for path in paths:
+            handle = open_regular(path)
+            try:
+                self._disk.sync(handle)
+            finally:
+                os.close(handle)
+            folders.update((path.parent, path.parent.parent))
+        for folder in folders:
+            self._disk.sync_folder(folder)
 
     def edge(self, size: int) -> Edge:
         """The right edge of the tree at the size of a checkpoint. Raises ProofError where a tile is missing."""
@@ -155,11 +172,8 @@ class Tiles:
             groups.append(f"x{index % 1000:03d}")
         return self._folder.joinpath(str(level), *reversed(groups))
 
-    def _write(self, path: Path, data: bytes, *, durable: bool) -> None:
-        make_folder(self._disk, path.parent)
-        if durable:
-            self._disk.put(path, data)
-            return
+    def _write(self, path: Path, data: bytes) -> None:
+        make_folder(self._disk, path.parent, durable=False)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         handle = os.open(path, flags, FILE_MODE)
         try:

@@ -357,6 +357,8 @@ class _Check:
             return
         self._file = SEGMENTS
         vouched.finish()
+        for where, what in vouched.tiles:  # they are durable once the log is sealed, and made anew at its next start
+            self._note(Status.TAMPERED if self._sealed() else Status.INCOMPLETE, what, file=where)
         if notes.torn:
             self._note(Status.INCOMPLETE, "the last checkpoint is torn", file=checkpoints.ALL)
         if not vouched.checkpoints and latest is None:

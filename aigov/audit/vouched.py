@@ -55,6 +55,7 @@ class Vouched:
         self.latest = b""
         self.latest_size = -1
         self.last = b""
+        self.tiles: list[tuple[str, str]] = []  # what is wrong with tiles: a power loss may take some
         self._next()
 
     def add(self, leaf: bytes) -> None:
@@ -176,9 +177,9 @@ class Vouched:
             return  # no checkpoint covers it: its writer was not done
         where = f"{tiles.FOLDER}/{tile.level}/{tile.at}"
         if found is None:
-            self._tell(where, "a tile is missing")
+            self.tiles.append((where, "a tile is missing"))
         elif tile.level or len(found) != len(tile.data):
-            self._tell(where, "a tile is not that of the records")
+            self.tiles.append((where, "a tile is not that of the records"))
         else:
             first = next(at for at in range(len(found)) if found[at] != tile.data[at]) // HASH_BYTES
-            self._tell(where, f"record {tile.at * tiles.WIDTH + first} is not the one that was counted in")
+            self.tiles.append((where, f"record {tile.at * tiles.WIDTH + first} is not the one that was counted in"))

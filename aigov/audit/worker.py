@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aigov.audit.canonical import NotARecord
 from aigov.audit.disk import Busy, Disk, reason
@@ -33,7 +33,7 @@ from aigov.audit.store import BEAT_SECONDS, Receipt, Store, SyncFailed
 from aigov.errors import AuditUnavailable
 
 QUEUE_RECORDS = 8_192
-BATCH_RECORDS = 1_024
+BATCH_RECORDS = QUEUE_RECORDS
 RETRY_SECONDS = 0.5
 
 Result = Receipt | NotARecord
@@ -41,10 +41,14 @@ T = TypeVar("T")
 
 
 class Pending(NamedTuple):
-    """A record that waits for the disk; without a record, somebody who waits for the log to be open."""
+    """Records that wait for the disk together; without any, somebody who waits for the log to be open.
 
-    record: Record | None
-    future: Future[Receipt | None]
+    `many`: the future gets the list of their receipts, else the one.
+    """
+
+    records: Sequence[Record]
+    future: Future[Any]
+    many: bool = False
 
 
 class Worker:
@@ -58,6 +62,7 @@ class Worker:
         self._filled = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._queue: deque[Pending] = deque()
+        self._queued = 0
         self._thread: threading.Thread | None = None
         self._stopping = False
         # What follows belongs to the thread.
@@ -67,9 +72,9 @@ class Worker:
         self._retry_at = 0.0
         self._calls: set[str] = set()
 
-    def put(self, record: Record | None, seconds: float) -> Future[Receipt | None] | None:
-        """Queue a record; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
-        future: Future[Receipt | None] = Future()
+    def put(self, records: Sequence[Record], seconds: float, *, many: bool = False) -> Future[Any] | None:
+        """Queue records; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
+        future: Future[Any] = Future()
         future.set_running_or_notify_cancel()  # from here on nobody can take it back
         with self._lock:
             if not self._has_room() and seconds:
@@ -78,7 +83,8 @@ class Worker:
                 return None
             started = not self._stopping and self._start()
             if started:
-                self._queue.append(Pending(record, future))
+                self._queue.append(Pending(records, future, many))
+                self._queued += len(records)
                 self._filled.notify()
         if not started:
             raise AuditUnavailable("the log is closed")
@@ -108,7 +114,7 @@ class Worker:
     # -- under the lock --------------------------------------------------------------------------
 
     def _has_room(self) -> bool:
-        return self._stopping or len(self._queue) < QUEUE_RECORDS
+        return self._stopping or (self._queued < QUEUE_RECORDS and len(self._queue) < QUEUE_RECORDS)
 
     def _start(self) -> bool:
         """Start the thread unless it runs. False where the interpreter is ending and allows no more threads."""
@@ -137,7 +143,11 @@ class Worker:
             while not self._queue and not self._stopping:
                 if not self._filled.wait(self._pause()):
                     return []
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_RECORDS))]
+            batch, count = [], 0
+            while self._queue and count < BATCH_RECORDS:
+                batch.append(self._queue.popleft())
+                count += len(batch[-1].records)
+            self._queued -= count
             self._room.notify_all()
             return batch or None
 
@@ -148,15 +158,18 @@ class Worker:
         return SECONDS if self._store.uncovered else max(SECONDS, BEAT_SECONDS - self._store.idle)
 
     def _serve(self, batch: Sequence[Pending]) -> None:
-        records = [pending.record for pending in batch if pending.record is not None]
+        records = [record for pending in batch for record in pending.records]
         results = self._attempt(lambda: self._write(records))
         if results is None:
             for pending in batch:
                 pending.future.set_exception(AuditUnavailable(self._shut or self._fault))
             return
-        written = iter(results)
+        self._note_calls(results)
+        start = 0
         for pending in batch:
-            self._settle(pending, None if pending.record is None else next(written))
+            end = start + len(pending.records)
+            _settle(pending, results[start:end])
+            start = end
 
     def _write(self, records: Sequence[Record]) -> list[Result]:
         self._open()
@@ -168,15 +181,13 @@ class Worker:
             self._store.open()
             self._opened = self._began = True
 
-    def _settle(self, pending: Pending, result: Result | None) -> None:
-        if isinstance(result, NotARecord):
-            pending.future.set_exception(AuditUnavailable(result.why))
-            return
-        if result is not None and result.kind in OPENING:
-            self._calls.add(result.call)
-        elif result is not None and result.kind in CLOSING:
-            self._calls.discard(result.call)
-        pending.future.set_result(result)
+    def _note_calls(self, results: Sequence[Result]) -> None:
+        """Keep count of the calls that this process has to end."""
+        for result in results:
+            if isinstance(result, Receipt) and result.kind in OPENING:
+                self._calls.add(result.call)
+            elif isinstance(result, Receipt) and result.kind in CLOSING:
+                self._calls.discard(result.call)
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
         """Do something with the store; None where it failed, and `_fault` says why."""
@@ -214,3 +225,14 @@ class Worker:
         self._store.seal(
             [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
         )
+
+
+def _settle(pending: Pending, results: Sequence[Result]) -> None:
+    """Tell those who wait what became of their records."""
+    faults = [result.why for result in results if isinstance(result, NotARecord)]
+    if faults:
+        pending.future.set_exception(AuditUnavailable(faults[0]))
+    elif pending.many:
+        pending.future.set_result(list(results))
+    else:
+        pending.future.set_result(results[0] if results else None)
