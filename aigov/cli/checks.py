@@ -135,7 +135,8 @@ def policy(policies: Path) -> Iterator[Check]:
 def access(loaded: Loaded) -> Check:
     """Which engine decides who may do what, and why; and whether anything in its files is suspicious."""
     started: Any = loaded.snapshot.guards.started["access"]
-    found = f"decided by {started.choice.name}: {started.choice.why}"
+    engine = "the compiled engine" if started.choice.name == COMPILED else started.choice.name
+    found = f"{engine} decides: {started.choice.why}"
     suspicious = sum(1 for _ in warnings(started.policy, started.settings))
     if suspicious:
         return Check("access", "warn", f"{found}; warnings: {suspicious}", "run `aigov access check`")

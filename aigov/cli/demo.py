@@ -100,8 +100,9 @@ def _as_story(events: Iterator[story.Event], meter: show.Meter, folder: Path | N
     _heading(out, "7. The record")
     for log in logs:
         out.print(_log(log))
+    out.print("\nNext: `aigov init DIR` writes this policy for a program of your own.")
     if folder is not None:
-        out.print(f"\nKept in {folder}: try `aigov audit tail --audit {folder}/audit`", soft_wrap=True)
+        out.print(f"Kept in {folder}: try `aigov audit tail --audit {folder}/audit`", soft_wrap=True)
     return logs
 
 
@@ -156,7 +157,7 @@ def _prose(text: str, unseen: tuple[str, ...] = ()) -> Text:
 
 
 def _guards(event: story.Handled) -> Text:
-    """What each guard did, in words."""
+    """What each guard did, in words, a line each."""
     said = []
     if event.noticed:
         said.append("sanitise noticed " + ", ".join(f"{count} {kind}" for kind, count in event.noticed.items()))
@@ -167,10 +168,10 @@ def _guards(event: story.Handled) -> Text:
     if foreign:
         said.append(f"privacy kept {foreign} of the model's own addresses out of the answer")
     if event.unseen:
-        said.append(f"nobody noticed {'; '.join(event.unseen)} (names are not seen yet)")
+        said.append(f"nobody noticed {'; '.join(event.unseen)}: names are not seen yet")
     if event.outcome != "released":
         said.append(f"{event.outcome}: {', '.join(event.reasons)}; the model never saw it")
-    return Text("; ".join(said) or "nothing to do")
+    return Text("\n".join(said) or "nothing to do")
 
 
 def _summary(handled: list[story.Handled]) -> Table:

@@ -27,6 +27,19 @@ def init(
             show.json_line({"path": step.path, "done": step.done, "why": step.why})
         return
     out = show.console()
-    out.print(show.table(("file", "", "why"), steps))
+    out.print(show.table(("", "file", "why"), _rows(steps)))
     added = sum(step.done == "added" for step in steps)
-    out.print(f"{added} of {len(steps)} files added in `{folder}`. Next: edit policies/, then `aigov policy check`.")
+    out.print(f"{added} of {len(steps)} files added in `{folder}`")
+    out.print(f"next: edit {folder / 'policies' / starter.LAYER}, then run `aigov policy check`", soft_wrap=True)
+
+
+def _rows(steps: list[starter.Step]) -> list[tuple[str, str, str]]:
+    """A row a file at the top of `policies` and outside of it, a row a folder below."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for step in steps:
+        top = "/".join(step.path.split("/")[:2])
+        groups.setdefault((step.done, top, step.why), []).append(step.path)
+    return [
+        (done, f"{top}/ ({show.counted(len(paths), 'file')})" if paths != [top] else top, why)
+        for (done, top, why), paths in groups.items()
+    ]

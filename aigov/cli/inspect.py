@@ -107,8 +107,8 @@ def _print(rows: list[tuple[object, ...]], counts: Counter[tuple[str, str]]) -> 
     if not total:
         out.print("nothing found")
         return
-    columns = ("line", "characters", "kind", "type", "score", "found by")
-    out.print(show.table(columns, rows, right=("line", "characters", "score"), whole=("characters", "type")))
+    columns = ("line", "where", "kind", "type", "score", "found by")
+    out.print(show.table(columns, rows, right=("line", "where", "score"), whole=("where", "type")))
     if total > len(rows):
         out.print(f"and {total - len(rows)} more; `--json` prints them all")
     totals = [(kind, kind_type, count) for (kind, kind_type), count in sorted(counts.items())]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,13 @@ from aigov.policy import lockdown
 
 LAYER = "organisation.yaml"
 PACKAGED = "starter/policies"
-IGNORED = "keys/"
+IGNORED: Mapping[str, set[str]] = {  # what is not for version control, and how else a file may say so
+    "keys/": {"keys", "/keys/", "/keys"},
+    "/audit/": {"audit", "audit/", "/audit"},
+    "/audit.*": set[str](),
+    "/review/tickets.db*": {"review", "review/", "/review/", "/review"},
+    "/vault/values.db*": {"vault", "vault/", "/vault/", "/vault"},
+}
 THERE = ("kept", "it is there")
 
 
@@ -87,12 +93,14 @@ def _keys(folder: Path) -> Iterator[Step]:
 
 
 def _ignore(folder: Path) -> Iterator[Step]:
-    """Keep the key out of version control."""
+    """Keep the key, the record, the tickets and the vault out of version control."""
     path = folder / ".gitignore"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if any(line.strip() in {IGNORED, "keys", "/keys/", "/keys"} for line in text.splitlines()):
-        yield Step(".gitignore", "kept", "it names keys/")
+    named = {line.strip() for line in text.splitlines()}
+    missing = [line for line, others in IGNORED.items() if not named & {line, *others}]
+    if not missing:
+        yield Step(".gitignore", "kept", "it names what is not for version control")
         return
     with path.open("a", encoding="utf-8") as file:
-        file.write(("" if not text or text.endswith("\n") else "\n") + IGNORED + "\n")
+        file.write(("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n")
     yield Step(".gitignore", "added", "")

@@ -56,12 +56,12 @@ def test_the_old_casbin_beside_pycasbin_is_a_fail(aigov, here, monkeypatch) -> N
 
 
 def test_the_engine_that_decides_access_is_named_with_the_reason(aigov, here) -> None:
-    assert told(aigov("doctor", "--json"))["access"]["found"].startswith("decided by compiled: every part")
+    assert told(aigov("doctor", "--json"))["access"]["found"].startswith("the compiled engine decides: every part")
     model = here / "policies" / "access" / "model.conf"
     model.write_text(model.read_text().replace("keyMatch(r.act, p.act)", "r.act.lower() == p.act"))
     found = told(aigov("doctor", "--json"))["access"]
     assert found["how"] == "warn"
-    assert found["found"].startswith("decided by pycasbin: not compiled: ")
+    assert found["found"].startswith("pycasbin decides: not compiled: ")
 
 
 def test_what_is_suspicious_in_the_access_files_is_a_warning(aigov, here) -> None:

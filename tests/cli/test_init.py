@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 
+import pytest
+
+from aigov import Governor, Principal, ReviewPending
 from aigov.cli.exits import Exit
 from aigov.cli.starter import starter_folder
+
+
+def refund(amount: float) -> str:
+    return f"{amount:.2f}"
 
 
 def files(folder):
@@ -44,8 +52,38 @@ def test_what_is_there_stays_and_what_is_missing_comes(aigov, tmp_path) -> None:
     ran = aigov("init", tmp_path, "--json")
     done = {line["path"]: line["done"] for line in map(json.loads, ran.out.splitlines())}
     assert (tmp_path / "policies" / "organisation.yaml").read_text() == "# mine\n"
-    assert (tmp_path / ".gitignore").read_text() == "*.pyc\nkeys/\n"
+    ignored = (tmp_path / ".gitignore").read_text().splitlines()
+    assert ignored[:2] == ["*.pyc", "keys/"]
+    assert {"/audit/", "/review/tickets.db*", "/vault/values.db*"} <= set(ignored)
     assert {path for path, how in done.items() if how == "added"} == {".gitignore", "policies/access/policy.csv"}
+
+
+def test_what_a_folder_ignores_already_is_not_said_twice(aigov, tmp_path) -> None:
+    (tmp_path / ".gitignore").write_text("/keys\naudit/\nreview\n")
+    aigov("init", tmp_path)
+    lines = (tmp_path / ".gitignore").read_text().splitlines()
+    assert lines == ["/keys", "audit/", "review", "/audit.*", "/vault/values.db*"]
+
+
+def test_what_a_running_program_writes_is_ignored_by_git(aigov, here) -> None:
+    """Tickets, the record and the vault lie beside the policy."""
+    layer = here / "policies" / "organisation.yaml"
+    layer.write_text(layer.read_text().replace("privacy:", "privacy:\n  vault: {}", 1))
+    before = files(here)
+    with (
+        Governor.from_policies("policies", audit="audit") as gov,
+        gov.acting_as(Principal(id="dana", roles=("support-agent",), tenant="retail")),
+        gov.session("one"),
+    ):
+        gov.call(str.upper, "jane@example.com", action="chat", resource="model:gpt-4o-mini")
+        with pytest.raises(ReviewPending):
+            gov.call(refund, amount=900.0, action="tool:refund", resource="tool:refund")
+    aigov("audit", "stats")
+    made = sorted(set(files(here)) - set(before))
+    assert {name.partition("/")[0] for name in made} >= {"audit", "audit.index", "review", "vault"}
+    subprocess.run(["git", "init", "-q"], check=True, cwd=here)
+    seen = subprocess.run(["git", "check-ignore", *made], cwd=here, capture_output=True, text=True, check=False)
+    assert sorted(seen.stdout.splitlines()) == made
 
 
 def test_a_folder_with_a_layer_gets_no_second_one(aigov, tmp_path) -> None:
