@@ -65,13 +65,18 @@ def table(
     right: Sequence[str] = (),
     whole: Sequence[str] = (),
 ) -> Table:
-    """A table whose cells are shown as they are. `right`: columns of numbers; `whole`: columns never broken."""
+    """A table whose cells are shown as they are. `right`: columns of numbers; `whole`: columns never broken.
+
+    A column that says nothing in any row is left out.
+    """
     made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    cells = [[_cell(value) for value in row] for row in rows]
+    told = [at for at in range(len(columns)) if not cells or any(row[at] for row in cells)]
+    for column in (columns[at] for at in told):
         justify: Literal["left", "right"] = "right" if column in right else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+    for row in cells:
+        made.add_row(*(row[at] for at in told))
     return made
 
 

@@ -45,6 +45,12 @@ def test_a_cell_is_no_markup() -> None:
     assert "[EMAIL_ADDRESS] [bold]x[/bold] :smile:" in out.export_text()
 
 
+def test_a_column_that_says_nothing_is_left_out() -> None:
+    made = show.table(("name", "why", "count"), [("a", "", 0), ("b", "", 1)], right=("count",))
+    assert [column.header for column in made.columns] == ["name", "count"]
+    assert [column.justify for column in made.columns] == ["left", "right"]
+
+
 def test_a_json_line_is_one_line(capsys) -> None:
     show.json_line({"b": "x\ny", "a": 1})
     assert capsys.readouterr().out == '{"b":"x\\ny","a":1}\n'
