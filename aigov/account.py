@@ -6,6 +6,7 @@ Every function takes what the path has found out so far and makes the record of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from aigov.audit import records
@@ -29,6 +30,16 @@ def actor(principal: Principal | None, refer: Callable[[str, str], str]) -> reco
 def session(principal: Principal | None, ref: str, relate: Callable[[str, str, str], str]) -> str:
     """What stands for a conversation: it goes with the person, and tells nothing once they are erased."""
     return relate(principal.id, principal.tenant, ref) if principal is not None else ""
+
+
+def access(grounds: Any) -> records.Access | None:
+    """Why access was given or refused."""
+    if grounds is None:
+        return None
+    until = datetime.fromtimestamp(grounds.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if grounds.until else ""
+    return records.Access(
+        rule=grounds.rule, path=grounds.path, near=grounds.near, break_glass=grounds.break_glass, until_ts=until
+    )
 
 
 def judged(decision: Decision, findings: Iterable[Finding], parts: Sequence[Part]) -> dict[str, Any]:

@@ -559,10 +559,18 @@ class _Path:
             call=request.call, parent=request.parent or None,
             session=account.session(request.principal, request.session.ref, self.snapshot.relate),
             actor=account.actor(request.principal, self.snapshot.refer), action=request.action,
-            resource=request.resource, policy=self.snapshot.digest, plugins=self.snapshot.guards.digest,
-            edits=self.edits, ticket=ticket or request.ticket or None, timing_us=dict(self.timing),
+            resource=request.resource, access=self._grounds(), policy=self.snapshot.digest,
+            plugins=self.snapshot.guards.digest, edits=self.edits, ticket=ticket or request.ticket or None,
+            timing_us=dict(self.timing),
             **account.judged(self.decision, self.findings, self.parts), **more,
         )  # fmt: skip
+
+    def _grounds(self) -> records.Access | None:
+        """Why step 2 said what it said; nothing where it was not asked."""
+        if self.request.principal is None or not self.rulings:
+            return None
+        asked = (self.request.principal, self.request.action, self.request.resource, self.rulings)
+        return account.access(self.snapshot.grounds(*asked))
 
     def _outcome(self, how: records.Outcome, *, ticket: str = "", **more: Any) -> records.CallOutcome:
         """The record of step 12, however the call ended."""

@@ -21,7 +21,7 @@ from aigov.policy.decide import Decider
 from aigov.privacy.session import Session
 from aigov.review.desk import Case
 from aigov.text.parts import Limits
-from aigov.types import Edit, Finding, Principal
+from aigov.types import Edit, Finding, Principal, Ruling
 
 RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL = 0, 1, 2, 4, 5, 6, 7, 8
 ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE = 9, 10, 11, 12, 13
@@ -37,6 +37,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     the pseudonym of a principal; `relate(id, tenant, text)`: the digest of a text that goes with them. Both raise
     AuditUnavailable. `keeps`: the directions whose texts are kept. `now_us()`: UTC in microseconds. `timer()`:
     nanoseconds, monotonic. `describe(resource)`: what the policy says of a resource, by attribute.
+    `grounds(principal, action, resource, rulings)`: why step 2 said what it said (`access.grounds.Grounds`), or None.
     """
 
     layer: str
@@ -53,6 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     now_us: Callable[[], int]
     timer: Callable[[], int]
     describe: Callable[[str], Mapping[str, Any]]
+    grounds: Callable[[Principal, str, str, tuple[Ruling, ...]], Any]
 
     def __repr__(self) -> str:
         return f"Snapshot({self.digest[:12]})"

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from aigov.access.adapters import Rows, rows_of
+from aigov.access.grounds import Explainer
 from aigov.access.guard import plugin as access
 from aigov.audit import records
 from aigov.audit.guard import plugin as audit
@@ -240,6 +241,7 @@ def _bound(
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,
         describe=sentry.describe,
+        grounds=Explainer(sentry),
     )
     return Loaded(
         snapshot=snapshot,

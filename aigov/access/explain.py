@@ -104,17 +104,17 @@ def _asked(access: Access, name: str, request: tuple[Any, ...], refused: bool) -
     rule = outcome.rule
     miss = None
     if isinstance(engine, Compiled) and refused and rule is None:
-        miss = _nearest(engine, policy, request)
+        miss = nearest(engine, policy, request, policy.rules)
     if rule is None:
         return Asked(subject, outcome.allowed, miss=miss)
-    path = _path(engine, rule, request) if isinstance(engine, Compiled) else ()
+    way = path(engine, rule, request) if isinstance(engine, Compiled) else ()
     if subject != name:
         # A role that the application asserts: the way begins with who has it.
-        path = (name, *(path or (subject,)))
-    return Asked(subject, outcome.allowed, str(rule), policy.where(rule), path, miss)
+        way = (name, *(way or (subject,)))
+    return Asked(subject, outcome.allowed, str(rule), policy.where(rule), way, miss)
 
 
-def _path(engine: Compiled, rule: Rule, request: tuple[Any, ...]) -> tuple[str, ...]:
+def path(engine: Compiled, rule: Rule, request: tuple[Any, ...]) -> tuple[str, ...]:
     """The roles from who asks to whom the rule names, through the first role condition about them."""
     terms = engine.shape.terms
     for node in ast.walk(engine.shape.tree):
@@ -143,14 +143,14 @@ class _Condition(NamedTuple):
     request: tuple[int, ...]
 
 
-def _nearest(engine: Compiled, policy: Policy, request: tuple[Any, ...]) -> Miss | None:
-    """The rule that fails fewest conditions, one about somebody else last; None where none is near."""
+def nearest(engine: Compiled, policy: Policy, request: tuple[Any, ...], rules: Sequence[Rule]) -> Miss | None:
+    """The one of `rules` that fails fewest conditions, one about somebody else last; None where none is near."""
     shape = engine.shape
     subject = policy.request.index(SUBJECT)
     best: tuple[tuple[int, int, int], Rule, list[_Condition]] | None = None
     for branch in plan.parts(shape.tree, ast.Or):
         conditions = list(_conditions(branch, shape.terms))
-        for rule in policy.rules:
+        for rule in rules:
             if rule.ptype != shape.ptype or policy.effect_of(rule) != "allow":
                 continue
             failed = [each for each in conditions if not each.test(request, rule.fields, engine.graphs)]

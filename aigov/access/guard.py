@@ -87,6 +87,10 @@ class Access:
         """What the policy says of a resource, by attribute; nothing of one that it does not describe."""
         return self._resources.of(resource)
 
+    def is_role(self, name: str, principal: Principal) -> bool:
+        """Whether a name is a role of the policy, or one that the principal asserts and the policy trusts."""
+        return name in self._roles or (self.settings.trust_roles and name in principal.roles)
+
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """What the policy says for the principal and everybody it acts for. Never raises."""
         try:

@@ -42,7 +42,12 @@ SHOWN = (
 
 
 def level_of(record: Mapping[str, Any]) -> int:
-    """How loud a record is: refusals, reviews and faults are warnings or errors, the rest is information."""
+    """How loud a record is: refusals, reviews and faults are warnings or errors, the rest is information.
+
+    Emergency rights that were taken are an error, whatever became of the call.
+    """
+    if _emergency(record):
+        return logging.ERROR
     if record.get("kind") == "call.outcome" and record.get("outcome") not in QUIET_OUTCOMES:
         return logging.WARNING
     return LEVELS.get(str(record.get("kind")), logging.INFO)
@@ -54,6 +59,8 @@ def gist(record: Mapping[str, Any]) -> dict[str, Any]:
     actor = record.get("actor")
     if isinstance(actor, Mapping):
         shown["actor"] = str(actor.get("ref", ""))[:12]
+    if _emergency(record):
+        shown["break_glass"] = f"{record['access']['break_glass']} until {record['access'].get('until_ts', '')}"
     if record.get("reasons"):
         shown["reasons"] = ", ".join(_reason(reason) for reason in record["reasons"])
     if record.get("findings"):
@@ -106,6 +113,12 @@ class _Sink:
 
     def __init__(self, write: Write) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = write
+
+
+def _emergency(record: Mapping[str, Any]) -> bool:
+    """Whether emergency rights were taken: whoever runs the place should hear of it at once."""
+    access = record.get("access")
+    return isinstance(access, Mapping) and bool(access.get("break_glass"))
 
 
 def _reason(reason: Mapping[str, Any]) -> str:
