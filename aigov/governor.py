@@ -42,6 +42,7 @@ from aigov.types import Decision, Direction, Finding, Principal
 P = ParamSpec("P")
 R = TypeVar("R")
 LOOK_EVERY_S = 1.0
+EXPIRE_EVERY_S = 3_600.0
 
 
 class BrokenObservers:
@@ -82,6 +83,8 @@ class Governor:
         self._look_at = 0.0
         self._people = stores.people(keys.derive(PEOPLE_LABEL))
         self._payloads = stores.payloads(self._people)
+        self._eraser = stores.eraser(self._people, self._payloads, self._record)
+        self._expire_at = 0.0
         self._loaded = loaded.knowing(self._people)
         self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
 
@@ -438,7 +441,15 @@ class Governor:
     def _kept(self, record: Any, content: Content) -> Any:
         """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable."""
         whose = self._people.subject(content.principal.id, content.principal.tenant)
+        if time.monotonic() >= self._expire_at:
+            self._expire_at = time.monotonic() + EXPIRE_EVERY_S
+            threading.Thread(target=self._expire, name="aigov-expire", daemon=True).start()
         return msgspec.structs.replace(record, payload=self._payloads.keep(whose, content.texts))
+
+    def _expire(self) -> None:
+        """Delete kept content whose time is over. What goes wrong is tried again an hour later."""
+        with contextlib.suppress(AuditUnavailable, OSError):
+            self._eraser.expire(self._loaded.audit.keep.retention_s)
 
     def _open_ticket(self, case: Case) -> str | None:
         return self._stores.open_ticket(case, self._loaded.expires_s)

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from aigov.audit.erasure import Append, Eraser
 from aigov.audit.log import Log, Receipt
 from aigov.audit.payloads import Origin, Payloads
 from aigov.audit.subjects import Subjects, beside
@@ -48,6 +49,10 @@ class Stores:
     def payloads(self, people: Subjects) -> Payloads:
         """The content that is kept of calls in this log."""
         return Payloads(people.folder, Origin(self._audit))
+
+    def eraser(self, people: Subjects, payloads: Payloads, append: Append) -> Eraser:
+        """What deletes content whose time is over."""
+        return Eraser(self._audit, people, payloads, append)
 
     def append(self, record: Any, settings: Any) -> Receipt:
         """The receipt of a record made durable. Raises AuditUnavailable."""

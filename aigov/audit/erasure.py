@@ -32,7 +32,7 @@ from aigov.audit.canonical import timestamp
 from aigov.audit.disk import FILE_MODE, locked, make_folder
 from aigov.audit.disk import Disk as _Disk
 from aigov.audit.payloads import MICRO, Payloads, before
-from aigov.audit.reader import Lines, segments
+from aigov.audit.reader import Lines, extents
 from aigov.audit.records import ContentExpired, Record, SubjectErased
 from aigov.audit.subjects import Erasure, Row, Subjects
 from aigov.errors import AigovError
@@ -144,7 +144,7 @@ class Eraser:
     def _is_told(self, one: Erasure) -> bool:
         """Whether the log has the record of an erasure already: a crash may have come between steps 5 and 6."""
         needle = f'"erasure":"{one.id}"'.encode()
-        return any(needle in line for path in segments(self._folder) for line in Lines(path))
+        return any(needle in line for path, end in extents(self._folder) for line in Lines(path, 0, end))
 
     def _sweep(self) -> None:
         """Delete content of nobody: a call that was under way may have kept some after its person was erased."""

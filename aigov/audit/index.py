@@ -33,7 +33,7 @@ import msgspec
 from aigov.audit.bits import BLOCK, Places, Stale, checked, packed, summed, unpacked
 from aigov.audit.canonical import NotARecord, link, plain
 from aigov.audit.disk import FILE_MODE, locked, open_regular
-from aigov.audit.reader import Lines, segments
+from aigov.audit.reader import Lines, extents, segments
 from aigov.audit.records import MAX_BYTES
 from aigov.audit.terms import OPENING, Calls, glimpse, idents, instant
 from aigov.crypto import digest
@@ -247,11 +247,12 @@ class Index:
 
     def _check(self, state: State) -> None:
         """Step 1. Raises Stale unless the log has the lines that the index ends and begins with."""
-        paths = {int(path.stem): path for path in segments(self.folder)}
         if not state.records:
             return
-        first, last = paths.get(0), paths.get(state.segment)
-        if first is None or last is None or last.stat().st_size < state.offset:
+        paths = {int(path.stem): (path, end) for path, end in extents(self.folder, state.segment)}
+        first = next(iter(segments(self.folder)), None)
+        last, end = paths.get(state.segment, (None, 0))
+        if first is None or last is None or end < state.offset:  # gone, cut off, or given up after a failed sync
             raise Stale
         if link(_line_at(first, 0)) != state.first or link(_line_before(last, state.offset)) != state.last:
             raise Stale
@@ -264,7 +265,7 @@ class Index:
         """Step 2, alone: block by block from the beginning of the last, unfinished one."""
         state = self._state()
         self._check(state)
-        total = sum(path.stat().st_size for path in segments(self.folder))
+        total = sum(end for _, end in extents(self.folder))
         building = _Building(self._connected(), self, state)
         base = self._connected()
         base.execute("BEGIN IMMEDIATE")
@@ -350,12 +351,12 @@ class _Building:
         number, first = self._state.records // BLOCK, self._state.first
         segment, offset = self._start(number)
         read = 0
-        for path in segments(self._folder):
+        for path, end in extents(self._folder):
             here, last = int(path.stem), b""
             if here < segment:
-                read += path.stat().st_size
+                read += end
                 continue
-            lines = Lines(path, offset if here == segment else 0)
+            lines = Lines(path, offset if here == segment else 0, end)
             for last in lines:
                 first = first or link(last)
                 self._add(last, here, lines.offset)

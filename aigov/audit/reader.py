@@ -99,10 +99,10 @@ def records(folder: Path, progress: Callable[[int, int], None] | None = None) ->
 
     `progress(done, total)` is told bytes, about once a mebibyte.
     """
-    paths = segments(folder)
-    done, told, total = 0, 0, sum(path.stat().st_size for path in paths)
-    for path in paths:
-        for number, line in enumerate(Lines(path), 1):
+    found = extents(folder)
+    done, told, total = 0, 0, sum(end for _, end in found)
+    for path, end in found:
+        for number, line in enumerate(Lines(path, 0, end), 1):
             yield _read(line, path, f"line {number}")
             done += len(line) + 1
             if progress is not None and done - told >= BLOCK:
@@ -116,8 +116,8 @@ def find(folder: Path, wanted: str) -> list[Mapping[str, Any]]:
     Raises NotARecord, OSError.
     """
     needle, found = wanted.encode("utf-8", "replace"), []
-    for path in segments(folder):
-        for number, line in enumerate(Lines(path), 1):
+    for path, end in extents(folder):
+        for number, line in enumerate(Lines(path, 0, end), 1):
             if needle in line:
                 record = _read(line, path, f"line {number}")
                 if wanted in (record["id"], record.get("call"), record.get("ticket"), record.get("parent")):
@@ -128,10 +128,10 @@ def find(folder: Path, wanted: str) -> list[Mapping[str, Any]]:
 def tail(folder: Path, count: int) -> list[Mapping[str, Any]]:
     """The last `count` records, oldest first. Reads no more than they can take up. Raises NotARecord, OSError."""
     found: list[Mapping[str, Any]] = []
-    for path in reversed(segments(folder)):
+    for path, end in reversed(extents(folder)):
         if len(found) >= count:
             break
-        found[:0] = _last(path, count - len(found))
+        found[:0] = _last(path, end, count - len(found))
     return found
 
 
@@ -144,24 +144,24 @@ def follow(
     """
     index, position = (0, 0) if since is not None else _end(folder)
     while True:
-        paths = segments(folder)
-        for path in paths[index:]:
-            lines = Lines(path, position)
+        paths = extents(folder)
+        for path, end in paths[index:]:
+            lines = Lines(path, position, max(position, end))
             for line in lines:
                 record = _read(line, path, f"byte {lines.offset}")
                 if since is None or record["seq"] >= since:
                     yield record
             # Writers move on to a new segment only when the one before is complete.
-            index, position = (int(path.stem), lines.whole) if path is paths[-1] else (int(path.stem) + 1, 0)
+            index, position = (int(path.stem), lines.whole) if path == paths[-1][0] else (int(path.stem) + 1, 0)
         if stop():
             return
         time.sleep(pause)
 
 
-def _last(path: Path, count: int) -> list[Mapping[str, Any]]:
+def _last(path: Path, end: int, count: int) -> list[Mapping[str, Any]]:
     """The last records of one segment. Its last `count` lines lie within `count` times the longest line."""
-    start = max(0, path.stat().st_size - (count + 1) * (MAX_BYTES + 1))
-    lines = Lines(path, start)
+    start = max(0, end - (count + 1) * (MAX_BYTES + 1))
+    lines = Lines(path, start, end)
     last: deque[tuple[int, bytes]] = deque(maxlen=count)
     for number, line in enumerate(lines):
         if number or not start:  # else it may begin in the middle

@@ -32,6 +32,7 @@ from aigov.cli.exits import Exit, Stop, cannot, usage
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable
 from aigov.policy.source import read
+from aigov.snapshot import load
 from aigov.stores import LOG_LABEL
 
 CODE = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
@@ -85,11 +86,14 @@ def erase(
         by = opened.people.refer(who, who_tenant)
         with _log(opened) as log:
             done = _erased(opened, log, id, tenant, _code(basis, "--basis"), by)
+        values = _forgotten(policies, id, tenant)
+        if not done and not values:
+            raise Stop(Exit.NO, "nobody is known by that id")
         with show.meter("verifying", None) as meter:
             report = verify(opened.folder, opened.key, meter.reach)
         with show.meter("searching", None) as meter:
             left = traces(places(opened.folder, opened.people, also or ()), [id, *texts], meter.reach)
-    _told(done, report, left, as_json)
+    _told(done, values, report, left, as_json)
     whole = report.status in (Status.WHOLE, Status.INCOMPLETE) and not left
     raise typer.Exit(Exit.OK if whole else Exit.INCOMPLETE)
 
@@ -201,19 +205,25 @@ def content(
 
 
 def _erased(opened: Opened, log: Log, id: str, tenant: str | None, basis: str, by: str) -> list[Erasure]:
-    """The erasures that were done. Raises Stop where there is nobody, or it is forbidden."""
+    """The erasures that were done; none where nobody is known. Raises Stop where it is forbidden."""
     at_least = opened.settings.keep.at_least_s
     eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append, at_least_s=at_least)
     try:
-        done = eraser.erase(id, tenant, basis=basis, by=by)
-        why = "" if done else "nobody is known by that id"
+        return eraser.erase(id, tenant, basis=basis, by=by)
     except Held as held:
         why = f"held: {', '.join(held.reasons)}"
     except TooYoung as young:
         why = f"content of this person has to be kept until {young.until}"
-    if why:
-        raise Stop(Exit.NO, why)
-    return done
+    raise Stop(Exit.NO, why)
+
+
+def _forgotten(policies: Path, id: str, tenant: str | None) -> int:
+    """Destroy the keys of what named sessions keep of a person (`privacy.vault`); how many those were."""
+    loaded = load(policies, KeyRing.load(policies.parent / "keys"))
+    try:
+        return loaded.forget(id, tenant)
+    finally:
+        loaded.snapshot.guards.close()
 
 
 @contextmanager
@@ -280,13 +290,14 @@ def _texts(path: Path | None) -> list[str]:
     return found
 
 
-def _told(done: Sequence[Erasure], report: Report, left: Sequence[Trace], as_json: bool) -> None:
+def _told(done: Sequence[Erasure], values: int, report: Report, left: Sequence[Trace], as_json: bool) -> None:
     log = "tampered" if report.status is Status.TAMPERED else report.status.name.lower()
     told: dict[str, Any] = {
         "erased": len(done),
         "pseudonyms": sum(one.pseudonyms for one in done),
         "blobs": sum(one.blobs for one in done),
         "bytes": sum(one.bytes for one in done),
+        "vault": values,
         "log": log,
     }
     if as_json:

@@ -21,8 +21,11 @@ from typing import Annotated, BinaryIO, cast
 import msgspec
 import typer
 
-from aigov.audit.export import FORMATS, Format, exported
+from aigov.audit.export import FORMATS, Format, Prove, exported
 from aigov.audit.gaps import SILENCE_S, gaps
+from aigov.audit.merkle import ProofError
+from aigov.audit.note import NoteError
+from aigov.audit.proof import prover
 from aigov.audit.search import Query, Stats, each, search, stats
 from aigov.audit.terms import instant
 from aigov.cli import options, show, switching, telling
@@ -186,7 +189,8 @@ def export(
 ) -> None:
     """Write records for another program, oldest first, a line each. Kept content never leaves this way.
 
-    A file (mode 0600) is there whole or not at all. Exits 0, also where nothing was found.
+    Each has the proof (C2SP tlog-proof) that it is in the log, null where no checkpoint covers it. A file (mode 0600)
+    is there whole or not at all. Exits 0, also where nothing was found.
     """
     if form not in FORMATS:
         raise usage(f"there is no format `{form}`; formats are {', '.join(FORMATS)}")
@@ -196,7 +200,7 @@ def export(
     )  # fmt: skip
     count = 0
     with telling.reading(folder), show.meter("exporting", None, busy=out is None) as meter, _target(out) as file:
-        for line in exported(each(folder, query, index=index), cast("Format", form)):
+        for line in exported(each(folder, query, index=index), cast("Format", form), _prover(folder)):
             file.write(line + b"\n")
             count += 1
             meter.reach(count, None)
@@ -235,6 +239,14 @@ def _refs(
     if not known:
         raise Stop(Exit.NO, "nobody is known by that id, or they were erased")
     return [*known, *(actors or ())]
+
+
+def _prover(folder: Path) -> Prove | None:
+    """What gives proofs; None for a log that has no checkpoint yet."""
+    try:
+        return prover(folder)
+    except (ProofError, NoteError):
+        return None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import bits, reader
+from aigov.audit import bits, reader, store
 from aigov.audit import index as indexes
 from aigov.audit.index import Index, beside
 from aigov.audit.log import Log
@@ -362,3 +362,47 @@ def _value(type_: Any) -> Any:
 def test_every_kind_of_record_can_be_looked_for(kind: Any) -> None:
     seen = glimpsed(filled(kind))
     assert ("kind", kind.kind()) in words(seen)
+
+
+@pytest.fixture
+def many(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A log in many segments."""
+    monkeypatch.setattr(store, "SEGMENT_BYTES", 4_000)
+    with Log.open(folder, key=b"k" * 32) as log:
+        kit.fill(log, 20)
+    assert len(reader.segments(folder)) > 3
+    return folder
+
+
+@pytest.mark.parametrize("block", [8, 16, 2_048])
+def test_segments_are_one_log(many: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(indexes, "BLOCK", block)
+    monkeypatch.setattr(bits, "BLOCK", block)
+    query = Query(where=(("kind", ("call.intent",)),))
+    assert search(many, query).records == search(many, query, scan=True).records
+    with Log.open(many, key=b"k" * 32):
+        pass
+    assert search(many, Query(), limit=999).records == search(many, Query(), limit=999, scan=True).records
+    call = search(many, query).records[3]["call"]
+    assert [record["kind"] for record in search(many, Query(about=call)).records] == ["call.intent", "call.outcome"]
+
+
+def test_what_a_failed_sync_left_behind_is_in_no_answer(
+    folder: Path, kit: Any, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = kit.FaultyDisk()
+    log = opened(disk)
+    kit.fill(log, 3)
+    search(folder, Query())
+    (path, _), *_ = reader.extents(folder)
+    ghost = path.read_bytes().splitlines(keepends=True)[-1]
+    disk.fail["sync"] = [errno.EIO]
+    kit.fill(log, 2)
+    log.close()
+    if len(reader.segments(folder)) == 1:
+        pytest.skip("the sync that failed was not a batch's")
+    with open(path, "ab") as file:
+        file.write(ghost)
+    found = search(folder, Query(), limit=999)
+    assert seqs(found.records) == list(range(len(found.records)))
+    assert found.records == search(folder, Query(), limit=999, scan=True).records

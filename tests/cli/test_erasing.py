@@ -36,8 +36,8 @@ def kinds(aigov, kind: str) -> list[dict[str, object]]:
 def test_erase_exits_0_once_and_1_when_there_is_nobody(aigov, log) -> None:
     ran = aigov(*ERASE, "dana", "--json")
     assert ran.code == Exit.OK
-    assert {key: told(ran)[0][key] for key in ("erased", "pseudonyms", "blobs", "log", "left")} == {
-        "erased": 1, "pseudonyms": 1, "blobs": 2, "log": "whole", "left": [],
+    assert {key: told(ran)[0][key] for key in ("erased", "pseudonyms", "blobs", "vault", "log", "left")} == {
+        "erased": 1, "pseudonyms": 1, "blobs": 2, "vault": 0, "log": "whole", "left": [],
     }  # fmt: skip
     assert len(kinds(aigov, "subject.erased")) == 1
     assert aigov(*ERASE, "dana").code == Exit.NO

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -166,3 +167,23 @@ def test_content_that_cannot_be_kept_stops_the_call(shape: str) -> None:
         with trial.gov.acting_as(DANA), pytest.raises(Denied, match="audit"):
             ways[shape]()
         assert called == []
+
+
+def test_content_expires_by_itself_and_that_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with governor(change=KEEP) as trial:
+        trial.gov.call(str, PROMPTS[0], principal=DANA, **CHAT)
+        for path in beside(trial.audit).rglob("*.sealed"):  # kept in 1970, by its name
+            path.rename(path.with_name("00000000-0001" + path.name[13:]))
+        threads: list[threading.Thread] = []
+        start = threading.Thread.start
+        monkeypatch.setattr(
+            threading.Thread, "start", lambda thread: (threads.append(thread), start(thread))[1] or None
+        )
+        trial.gov._expire_at = 0.0
+        trial.gov.call(str, PROMPTS[1], principal=DANA, **CHAT)
+        for thread in threads:
+            if thread.name == "aigov-expire":
+                thread.join(30)
+        (told,) = trial.records("content.expired")
+        assert told["blobs"] == 2
+        assert len(list(beside(trial.audit).rglob("*.sealed"))) == 2
