@@ -5,14 +5,14 @@ Invariants:
   coroutine, generator or async generator function.
 * Who calls, in which session, is read when the function is called, also where its body runs later: a
   generator keeps the principal of that moment, and its consumer sees nothing of it.
-* `self` and `cls` are no arguments of the call; everything else is.
+* What a provider began and nobody will read on, a generator or a coroutine, is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import inspect
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol
@@ -21,10 +21,10 @@ import msgspec
 
 from aigov import drivers
 from aigov.passage import Answered, Ending, Request, Sealed
+from aigov.signatures import Rebind, Signature
 
 MAX_CHUNKS = 100_000
 MAX_NAME = 256
-SCALARS = (str, int, float, bool, type(None))
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -58,16 +58,17 @@ class Guarded:
     """A function behind the policy. Call it as the function itself."""
 
     def __init__(self, door: Door, fn: Callable[..., Any], action: str, resource: str) -> None:
-        functools.update_wrapper(self, fn)
-        self.fn = fn
+        signature = Signature(fn)
+        functools.update_wrapper(self, signature.fn)  # first: it copies whatever `fn` carries
+        self.__wrapped__ = fn
+        self._signature = signature
+        self.fn = signature.fn
         self.action = action
         self.resource = resource
-        self.name = _name(fn)
+        self.name = _name(self.fn)
+        self.keywords = signature.keywords
+        self.shape = signature.shape
         self._door = door
-        self._signature = _signature(fn)
-        self._receiver = _has_receiver(fn, self._signature)
-        self.keywords = _keywords(self._signature)
-        self.shape = _shape(fn)
         self._run = {
             "plain": self._plain,
             "coroutine": self._coroutine,
@@ -75,8 +76,8 @@ class Guarded:
             "async_generator": self._async_generator,
         }[self.shape]
         for attribute in ("__code__", "__defaults__", "__kwdefaults__"):  # what `inspect` tells functions by
-            if hasattr(fn, attribute):
-                setattr(self, attribute, getattr(fn, attribute))
+            if hasattr(self.fn, attribute):
+                setattr(self, attribute, getattr(self.fn, attribute))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.enter(self._door.scope(), args, kwargs)
@@ -87,6 +88,10 @@ class Guarded:
     def __repr__(self) -> str:
         return f"<guarded {self.name}>"
 
+    def __reduce__(self) -> str:
+        """By name, as functions are pickled and copied; the governor behind it stays in its process."""
+        return str(getattr(self, "__qualname__", ""))
+
     @property
     def streams(self) -> bool:
         """Whether the answer comes in chunks."""
@@ -95,29 +100,27 @@ class Guarded:
     @property
     def resumable(self) -> bool:
         """Whether the function can be called again by its name alone: no method, whose object is gone."""
-        return not self._receiver
+        return not self._signature.is_method
 
     def enter(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call under `scope`."""
-        bound = self._signature.bind(*args, **kwargs)
-        arguments, rebind = _arguments(bound, self._receiver)
+        arguments, rebind = self._signature.take(args, kwargs)
         return self._run(scope, self._door.request(scope, arguments, self), rebind)
+
+    def fits(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether `resume` can call with these arguments by name: the function takes them all, and wants no more."""
+        return self._signature.fits(arguments)
 
     def resume(self, scope: Scope, arguments: Mapping[str, Any]) -> Any:
         """Call with the arguments that a ticket kept."""
-        return self._run(scope, self._door.request(scope, arguments, self), self._by_name)
-
-    def _by_name(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        bound = inspect.BoundArguments(self._signature, {})
-        _fill(bound, arguments)
-        return bound.args, bound.kwargs
+        return self._run(scope, self._door.request(scope, arguments, self), self._signature.spread)
 
     def _plain(self, scope: Scope, request: Request, rebind: Rebind) -> Any:
         def provider(sealed: Sealed) -> Answered:
             try:
                 with self._door.inside(scope, request.call):
                     args, kwargs = rebind(sealed.arguments)
-                    return Answered(value=self.fn(*args, **kwargs))
+                    return Answered(value=_closed(self.fn(*args, **kwargs)))
             except BaseException as error:  # noqa: BLE001 - the provider's own exception, passed on untouched
                 return Answered(error=error)
 
@@ -129,10 +132,11 @@ class Guarded:
             try:
                 with self._door.inside(scope, request.call):
                     args, kwargs = rebind(sealed.arguments)
-                    for chunk in self.fn(*args, **kwargs):
-                        chunks.append(chunk)
-                        if len(chunks) > MAX_CHUNKS:
-                            return Answered(endless=True)
+                    with contextlib.closing(self.fn(*args, **kwargs)) as provided:
+                        for chunk in provided:
+                            chunks.append(chunk)
+                            if len(chunks) > MAX_CHUNKS:
+                                return Answered(endless=True)
             except BaseException as error:  # noqa: BLE001 - as above; what was held is dropped
                 return Answered(error=error)
             return Answered(chunks=tuple(chunks))
@@ -157,18 +161,16 @@ class Guarded:
             try:
                 with self._door.inside(scope, request.call):
                     args, kwargs = rebind(sealed.arguments)
-                    async for chunk in self.fn(*args, **kwargs):
-                        chunks.append(chunk)
-                        if len(chunks) > MAX_CHUNKS:
-                            return Answered(endless=True)
+                    async with contextlib.aclosing(self.fn(*args, **kwargs)) as provided:
+                        async for chunk in provided:
+                            chunks.append(chunk)
+                            if len(chunks) > MAX_CHUNKS:
+                                return Answered(endless=True)
             except BaseException as error:  # noqa: BLE001 - as above
                 return Answered(error=error)
             return Answered(chunks=tuple(chunks))
 
         return drivers.stream_async(self._door.path(request), self._door.doors, provider)
-
-
-Rebind = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
 def check_names(action: str, resource: str) -> None:
@@ -188,64 +190,13 @@ async def awaited(guarded: Guarded, scope: Scope, args: tuple[Any, ...], kwargs:
     return await called if isinstance(called, Coroutine) else called
 
 
-def _arguments(bound: inspect.BoundArguments, receiver: bool) -> tuple[dict[str, Any], Rebind]:
-    """The arguments by name, scalar defaults among them, and the way back to how they were passed.
-
-    Defaults count, so that a rule on `args.amount` sees the amount that the function will see.
-    """
-    names = list(bound.signature.parameters)
-    hidden = {names[0]: bound.arguments[names[0]]} if receiver and names[0] in bound.arguments else {}
-    arguments = {name: value for name, value in bound.arguments.items() if name not in hidden}
-    for name, parameter in bound.signature.parameters.items():
-        if name not in bound.arguments and type(parameter.default) in SCALARS:
-            arguments[name] = parameter.default
-
-    def rebind(changed: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        again = inspect.BoundArguments(bound.signature, {})
-        _fill(again, {**hidden, **changed})
-        return again.args, again.kwargs
-
-    return arguments, rebind
-
-
-def _fill(bound: inspect.BoundArguments, arguments: Mapping[str, Any]) -> None:
-    """Put arguments by name back into a call, in the order of its parameters."""
-    for name in bound.signature.parameters:
-        if name in arguments:
-            bound.arguments[name] = arguments[name]
-
-
-def _keywords(signature: inspect.Signature) -> str:
-    """The name of the `**kwargs` parameter, or "" where there is none."""
-    kinds = ((parameter.kind, name) for name, parameter in signature.parameters.items())
-    return next((name for kind, name in kinds if kind is inspect.Parameter.VAR_KEYWORD), "")
-
-
-def _signature(fn: Callable[..., Any]) -> inspect.Signature:
-    """The function's signature; for a builtin that hides it, one that takes anything."""
-    try:
-        return inspect.signature(fn)
-    except (TypeError, ValueError):
-        return inspect.signature(lambda *args, **kwargs: None)
-
-
-def _has_receiver(fn: Callable[..., Any], signature: inspect.Signature) -> bool:
-    """Whether the first parameter is the `self` or `cls` of a function defined in a class."""
-    outer = getattr(fn, "__qualname__", "").rpartition(".")[0]
-    first = next(iter(signature.parameters), "")
-    return bool(outer) and not outer.endswith("<locals>") and first in {"self", "cls"}
-
-
-def _shape(fn: Callable[..., Any]) -> str:
-    called = fn if inspect.isroutine(fn) or isinstance(fn, functools.partial) else getattr(fn, "__call__", fn)  # noqa: B004
-    if inspect.iscoroutinefunction(called):
-        return "coroutine"
-    if inspect.isasyncgenfunction(called):
-        return "async_generator"
-    return "generator" if inspect.isgeneratorfunction(called) else "plain"
+def _closed(value: Any) -> Any:
+    """The value of a plain function. A generator or coroutine is no answer: it ends before it is refused."""
+    if isinstance(value, (types.GeneratorType, types.CoroutineType)):
+        value.close()
+    return value
 
 
 def _name(fn: Callable[..., Any]) -> str:
     """`module:qualname`, which is how `resume` finds the function again."""
-    plain = fn.func if isinstance(fn, functools.partial) else fn
-    return f"{getattr(plain, '__module__', '')}:{getattr(plain, '__qualname__', type(plain).__qualname__)}"
+    return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"

@@ -115,15 +115,16 @@ class Governor:
         """Decorate a function, method, coroutine, generator or async generator function.
 
         A stream is held back until its whole answer is judged; what is sent into a generator, and its
-        return value, are not passed on.
+        return value, are not passed on. Raises TypeError for a class: its methods would stay ungoverned.
         """
         calls.check_names(action, resource)
 
         def wrap(fn: Callable[P, R]) -> Callable[P, R]:
             if isinstance(fn, (staticmethod, classmethod)):
                 return cast("Callable[P, R]", type(fn)(wrap(fn.__func__)))
-            guarded = Guarded(self, fn, action, resource)
-            self._functions.register(guarded)
+            guarded = self._guarded(fn, action, resource)
+            if isinstance(guarded.fn, type):
+                raise TypeError("a function is guarded, not a class; guard the methods that make the calls")
             return cast("Callable[P, R]", guarded)
 
         return wrap
@@ -139,8 +140,8 @@ class Governor:
         **kwargs: Any,
     ) -> R:
         """Call `fn` once through the policy. `principal`: who acts, if it is not whoever is in force."""
-        guarded = self.guard(action=action, resource=resource)(fn)
-        return cast("R", cast("Guarded", guarded).enter(self.scope(principal), args, kwargs))
+        calls.check_names(action, resource)
+        return cast("R", self._guarded(fn, action, resource).enter(self.scope(principal), args, kwargs))
 
     async def acall(
         self,
@@ -153,15 +154,13 @@ class Governor:
         **kwargs: Any,
     ) -> Any:
         """`call` from a coroutine: awaits a coroutine function, runs a plain one in a thread."""
-        guarded = cast("Guarded", self.guard(action=action, resource=resource)(fn))
-        return await calls.awaited(guarded, self.scope(principal), args, kwargs)
+        calls.check_names(action, resource)
+        return await calls.awaited(self._guarded(fn, action, resource), self.scope(principal), args, kwargs)
 
     @contextlib.contextmanager
     def acting_as(self, principal: Principal) -> Iterator[Principal]:
         """Calls inside are this principal's."""
-        if not isinstance(principal, Principal):
-            raise TypeError("acting_as takes a Principal")
-        token = self._principal.set(principal)
+        token = self._principal.set(_person(principal))
         try:
             yield principal
         finally:
@@ -235,7 +234,7 @@ class Governor:
 
     def permits(self, principal: Principal, action: str, resource: str) -> Decision:
         """Whether the principal may do the action on the resource: step 2 of the path alone."""
-        request = self._question(principal, action, resource, {})
+        request = self._question(None if principal is None else _person(principal), action, resource, {})
         return cast("Decision", drivers.run(flow.permit(request, self._current()), self.doors))
 
     def evaluate(
@@ -245,8 +244,10 @@ class Governor:
 
         `content`: the arguments by name, or any one value.
         """
-        arguments = content if isinstance(content, Mapping) else {"content": content}
-        request = self._question(principal or self._principal.get(), action, resource, arguments)
+        named = isinstance(content, Mapping) and all(type(name) is str for name in content)
+        request = self._question(
+            self.scope(principal).principal, action, resource, content if named else {"content": content}
+        )
         return cast("Decision", drivers.run(flow.preview(request, self._current()), self.doors))
 
     # -- review ------------------------------------------------------------------------------------
@@ -345,8 +346,9 @@ class Governor:
     # -- what a guarded function asks for (calls.Door) ---------------------------------------------
 
     def scope(self, principal: Principal | None = None) -> Scope:
-        """Who calls now, in which conversation and inside which call."""
-        return Scope(principal or self._principal.get(), self._talk.get(), self._call.get())
+        """Who calls now, in which conversation and inside which call. Raises TypeError for who is no Principal."""
+        who = self._principal.get() if principal is None else _person(principal)
+        return Scope(who, self._talk.get(), self._call.get())
 
     def request(self, scope: Scope, arguments: Mapping[str, Any], what: Guarded) -> Request:
         """The request that a guarded function makes under `scope`."""
@@ -373,6 +375,11 @@ class Governor:
             self._principal.reset(who)
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _guarded(self, fn: Callable[..., Any], action: str, resource: str) -> Guarded:
+        guarded = Guarded(self, fn, action, resource)
+        self._functions.register(guarded)
+        return guarded
 
     def _current(self) -> Snapshot:
         """The snapshot in force; at most once a second the folder is looked at for a change."""
@@ -527,3 +534,10 @@ class Governor:
         if receipt is not None:
             return receipt.id
         raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))
+
+
+def _person(principal: object) -> Principal:
+    """The principal, which a name alone is not. Raises TypeError."""
+    if isinstance(principal, Principal):
+        return principal
+    raise TypeError("who acts is a Principal")
