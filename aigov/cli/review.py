@@ -25,7 +25,7 @@ Note = Annotated[str, typer.Option("--note", metavar="CODE", help="Why, as a cod
 State = Literal["pending", "approved", "rejected", "expired", "claimed", "done", "tampered", "all"]
 MAX_EDIT_BYTES = 4_000_000
 CANNOT = {"review.unavailable", "review.tampered", "review.not_resumable"}
-COLUMNS = ("ticket", "what, and why", "asked by", "left")
+COLUMNS = ("ticket", "what, and why", "asked by")
 HOUR_S = 3600
 
 
@@ -51,7 +51,9 @@ def list_tickets(
     if not entries:
         out.print("no ticket is there" if state == "all" else f"no ticket is {state}")
         return
-    out.print(show.table(COLUMNS, map(_row, entries), whole=("ticket", "left")))
+    last = "left" if state == "pending" else "state"
+    rows = [(*_row(entry), _left(entry) if state == "pending" else entry.state) for entry in entries]
+    out.print(show.table((*COLUMNS, last), rows, whole=("ticket", last)))
 
 
 @app.command("show")
@@ -209,15 +211,14 @@ def _done(status: Status, as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    """A ticket in four cells, narrow enough for a terminal of 80 columns."""
+    """A ticket in cells, narrow enough for a terminal of 80 columns."""
     on = f" on {entry.resource}" if entry.resource != entry.action else ""
     what = f"{'an answer to ' if entry.direction == 'output' else ''}{entry.action}{on}" if entry.action else ""
     lines = [line for line in (what, *entry.reasons) if line]
     asked_by = f"{entry.requester}\n{entry.tenant}" if entry.tenant else entry.requester
-    left = f"{entry.left_s // HOUR_S}h {entry.left_s % HOUR_S // 60}m" if entry.left_s else ""
-    return (
-        entry.ticket,
-        "\n".join(lines),
-        asked_by,
-        left if entry.state == "pending" else f"{entry.state}\n{left}".strip(),
-    )
+    return entry.ticket, "\n".join(lines), asked_by
+
+
+def _left(entry: Entry) -> str:
+    """How long the ticket may still be decided and resumed."""
+    return f"{entry.left_s // HOUR_S}h {entry.left_s % HOUR_S // 60}m"
