@@ -136,6 +136,9 @@ def _attribute(principal: Principal, name: str) -> Attribute:
     value = principal.attributes.get(name)
     if value is None:
         raise Unaskable(ATTRIBUTE_MISSING)
-    if not isinstance(value, str | int | float) or (isinstance(value, str) and value and not _is_name(value)):
+    # Every comparison with NaN is false, so that `!(r.level > 2)` would hold of it.
+    if not isinstance(value, str | int | float) or value != value:
+        raise Unaskable(MALFORMED)
+    if isinstance(value, str) and value and not _is_name(value):
         raise Unaskable(MALFORMED)
     return value
