@@ -333,6 +333,7 @@ class Governor:
         self._adapter = None
         self._loaded.snapshot.guards.close()
         self._stores.close()
+        self._people.close()
 
     def __enter__(self) -> Governor:
         return self

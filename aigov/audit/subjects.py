@@ -10,11 +10,13 @@ Invariants:
 * Nobody's id is in the table: a row is found by a keyed digest of id and tenant, and opens under the key alone.
 * A table that cannot be read, was altered, or vanished while in use, is AuditUnavailable: no pseudonym is made up
   for a call, and no call is made. An id that is remembered is checked against the files as well.
-* What is erased is gone from the file (SQLite's secure_delete) and durable before anybody is told.
+* What is erased is gone from the files (SQLite's secure_delete, the write-ahead log cut to nothing) and durable before
+  anybody is told.
 * Two processes never give one person two pseudonyms, and never erase one person twice.
 * A hold that came first wins over an erasure; one that comes after finds nobody.
 
-A connection lives for one operation: none is shared by threads or kept over a fork.
+A connection lives for one operation: none is shared by threads or used over a fork. One more is kept open and never
+asked anything, because whoever closes the last one has to fold the write-ahead log back, which costs three syncs.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import os
 import secrets
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -157,10 +160,16 @@ class Subjects:
         self._watch = str(self._table), str(self._erased)
         self._clock = clock
         self._known: dict[tuple[str, str], _Remembered] = {}
-        self._ready = False
+        self._ready = 0  # the process that made ready
 
     def __repr__(self) -> str:
         return "Subjects()"
+
+    def close(self) -> None:
+        """Fold the files back where nobody else uses them. A later question opens them again."""
+        if self._ready == os.getpid():
+            self._closing()
+        self._ready = 0
 
     def refer(self, id: str, tenant: str = "") -> str:
         """The pseudonym in force of a person, as records show it; made where there is none. 32 hex digits."""
@@ -277,7 +286,11 @@ class Subjects:
         return self._run(lambda base: _alone(base, change))
 
     def announce(self) -> None:
-        """Have every process forget what it remembers. To be called after an erasure has begun, and when it goes on."""
+        """Have every process forget what it remembers, and the files what they held before an erasure.
+
+        To be called after an erasure has begun, and when it goes on.
+        """
+        self._run(_cut_off)
 
         def announce() -> None:
             handle = os.open(self._erased, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -374,9 +387,7 @@ class Subjects:
 
     def _watched(self) -> int:
         """How many erasures there were. Looked at for every call: two system calls, no lock, no reading."""
-        if not self._ready:
-            self._guarded(self._set_up)
-            self._ready = True
+        self._make_ready()
         table, erased = self._watch
         with suppress(OSError):
             os.stat(table)
@@ -384,22 +395,29 @@ class Subjects:
         raise AuditUnavailable("the subject table has vanished")
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if not self._ready:
-            self._guarded(self._set_up)
-            self._ready = True
+        self._make_ready()
         return self._guarded(lambda: self._connected(work))
 
+    def _make_ready(self) -> None:
+        """Once in each process, a forked one included. Two threads may both do so; a lock could be held over a fork."""
+        if self._ready != os.getpid():
+            self._guarded(self._set_up)
+            self._ready = os.getpid()
+
     def _connected(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        # mode=rw: a file that is gone is an error, never a new and empty table
-        base = sqlite3.connect(f"{self._table.as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
-        with closing(base):
-            for pragma in ("synchronous = EXTRA", "secure_delete = ON", "temp_store = MEMORY", "trusted_schema = OFF"):
+        with closing(self._connection()) as base:
+            for pragma in ("synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY", "trusted_schema = OFF"):
                 base.execute(f"PRAGMA {pragma}")
             if base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                 raise AuditUnavailable("the subject table is of another version")
             if tuple(sql for (sql,) in base.execute("SELECT sql FROM sqlite_schema WHERE sql NOT NULL")) != SCHEMA:
                 raise AuditUnavailable(TAMPERED)
             return work(base)
+
+    def _connection(self) -> sqlite3.Connection:
+        # mode=rw: a file that is gone is an error, never a new and empty table
+        uri = f"{self._table.as_uri()}?mode=rw"
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
     def _set_up(self) -> None:
         """Make folder, table and counter where they are missing. Two processes may do so at once."""
@@ -409,13 +427,16 @@ class Subjects:
             draft = self.folder / f"{TABLE}.{secrets.token_hex(8)}"
             os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
             with closing(sqlite3.connect(draft, isolation_level=None)) as base:
-                for statement in (*SCHEMA, f"PRAGMA user_version = {VERSION}"):
+                for statement in ("PRAGMA journal_mode = WAL", *SCHEMA, f"PRAGMA user_version = {VERSION}"):
                     base.execute(statement)
             with suppress(FileExistsError):  # another one was first
                 os.link(draft, self._table)
             draft.unlink()
         os.close(os.open(self._erased, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         disk.sync_folder(self.folder)
+        kept = self._connection()
+        kept.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only now does it hold the file
+        self._closing = weakref.finalize(self, kept.close)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """What `work` answers; a fault of SQLite or the disk as AuditUnavailable, with no context."""
@@ -432,6 +453,15 @@ def _alone(base: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) ->
     done = work(base)
     base.execute("COMMIT")
     return done
+
+
+def _cut_off(base: sqlite3.Connection) -> None:
+    """Fold the write-ahead log back and cut it to nothing: it holds rows as they were before they were deleted."""
+    deadline = time.monotonic() + BUSY_S
+    while base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            raise AuditUnavailable("the subject table is in use")
+        time.sleep(0.01)
 
 
 def _without(holds: Sequence[Hold], reason: str) -> tuple[Hold, ...]:

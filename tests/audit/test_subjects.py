@@ -216,6 +216,7 @@ def test_a_table_that_was_changed_gives_no_pseudonym(
     people: Subjects, folder: Path, clock: Clock, wreck: Callable[[Path], None]
 ) -> None:
     people.refer("dana"), people.refer("leo")
+    people.close()
     wreck(folder)
     clock.now += 3_600
     with pytest.raises(AuditUnavailable) as caught:
@@ -233,6 +234,30 @@ def test_a_table_that_vanished_gives_no_pseudonym_not_even_a_remembered_one(
     with pytest.raises(AuditUnavailable):
         people.refer("dana")
     assert (folder / gone).exists() is False
+
+
+def _refer_in_child(people: Subjects, results: Any) -> None:
+    results.put((people.refer("dana"), people.refer("new")))
+
+
+def test_a_forked_child_asks_for_itself(people: Subjects) -> None:
+    ref = people.refer("dana")
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_refer_in_child, args=(people, results))
+    child.start()
+    seen, new = results.get(timeout=60)
+    child.join(60)
+    assert (seen, child.exitcode) == (ref, 0)
+    assert people.refer("new") == new
+    assert len(erase(people, "dana")) == 1
+
+
+def test_a_table_that_was_closed_opens_again(people: Subjects, folder: Path) -> None:
+    ref = people.refer("dana")
+    people.close()
+    assert sorted(path.name for path in folder.iterdir()) == ["erased", "subjects.sqlite"]
+    assert people.refer("dana") == ref
 
 
 def test_another_key_opens_nothing(people: Subjects, folder: Path) -> None:
