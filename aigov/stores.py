@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aigov.audit.erasure import Append, Eraser
+from aigov.audit.lapse import OPEN, Lapse
 from aigov.audit.log import Log, Receipt
 from aigov.audit.payloads import Origin, Payloads
 from aigov.audit.subjects import Subjects, beside
@@ -36,6 +37,7 @@ class Stores:
         self._desk: tuple[int, Desk] | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._lapse = Lapse()
 
     @classmethod
     def of(cls, keys: KeyRing, audit: Path, review: Path) -> Stores:
@@ -55,12 +57,38 @@ class Stores:
         return Eraser(self._audit, people, payloads, append)
 
     def append(self, record: Any, settings: Any) -> Receipt:
-        """The receipt of a record made durable. Raises AuditUnavailable."""
-        return self._opened(settings).append(record)
+        """The receipt of a record made durable. Raises AuditUnavailable, unless the policy opens that fault."""
+        gap, why = self._lapse.take(), ""
+        try:
+            log = self._opened(settings)
+            if gap is not None:
+                log.append(gap)
+                gap = None
+            return log.append(record)
+        except AuditUnavailable as fault:
+            why = fault.why
+        return self._lapsed(record, settings, gap, why)
 
     async def aappend(self, record: Any, settings: Any) -> Receipt:
         """The same from a task: the event loop runs on meanwhile."""
-        return await self._opened(settings).aappend(record)
+        gap, why = self._lapse.take(), ""
+        try:
+            log = self._opened(settings)
+            if gap is not None:
+                await log.aappend(gap)
+                gap = None
+            return await log.aappend(record)
+        except AuditUnavailable as fault:
+            why = fault.why
+        return self._lapsed(record, settings, gap, why)
+
+    def _lapsed(self, record: Any, settings: Any, gap: Any, why: str) -> Receipt:
+        """What becomes of a record that could not be written: a refusal, or a counted lapse by the policy's leave."""
+        if gap is not None:
+            self._lapse.put_back(gap)
+        if settings.on_failure == OPEN and not self._closed:
+            return self._lapse.missed(record, why)
+        raise AuditUnavailable(why)
 
     def desk(self, expires_s: int) -> Desk:
         """The review desk, under the expiry that the policy in force sets."""
@@ -83,6 +111,10 @@ class Stores:
         """
         with self._lock:
             log, self._log, self._closed = self._log, None, True
+        gap = self._lapse.take()
+        if log is not None and gap is not None:
+            with contextlib.suppress(AuditUnavailable):
+                log.append(gap)
         if log is not None:
             with contextlib.suppress(AuditUnavailable):
                 log.close()

@@ -34,11 +34,11 @@ TABLE = """
 Verdict :allow|deny|review|transform; Outcome :abandoned|cancelled|provider.error|released|review|withheld
 Writer id:s pid:i wseq:i ver:s; Actor ref:s roles:s* tenant:s on_behalf_of:s*; Reason code:s rule:s layer:s
 Shadow verdict:Verdict code:s rule:s layer:s; Counted type:s kind:s count:i max_ppm:i action:s; Size parts:i chars:i
-Payload id:s commit:s digest:s bytes:i
+Payload id:s commit:s digest:s bytes:i; Access rule:s path:s* near:s break_glass:s until_ts:s
 Envelope v:aigov.audit/1 kind:s seq:i prev:s id:s ts:s mono_us:i boot:s writer:Writer
 Judged verdict:Verdict reasons:Reason* shadow:Shadow* findings:Counted* size:Size omitted:i
 Call +Judged call:s action:s resource:s actor:Actor? parent:s? session:s policy:s plugins:s edits:i ticket:s?
-Call timing_us:i%
+Call timing_us:i% access:Access?
 log.genesis origin:s key:s; log.sealed records:i checkpoints:i; writer.start torn_bytes:i quarantine:s crashed:i
 heartbeat; key.rotated epoch:i next:s checkpoints:i; segment.abandoned segment:i bytes:i error:s; sink.degraded error:s
 sink.recovered refused:i; gap count:i first_ts:s last_ts:s error:s

@@ -47,6 +47,11 @@ class Disk:
         """Put a whole file in the place of another, at once."""
         os.replace(source, target)
 
+    def reserve(self, handle: int, size: int) -> None:
+        """Take room for `size` bytes of a file, where the system can."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, size)
+
     def write_all(self, handle: int, data: bytes) -> None:
         """Append all of `data`, in as few writes as the system needs. Raises OSError."""
         rest = memoryview(data)

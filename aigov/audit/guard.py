@@ -17,6 +17,7 @@ from aigov.types import Section
 
 UNAVAILABLE = "audit.unavailable"
 LOG_SUFFIX = ".log"
+ORGANISATION = "organisation"
 
 
 class Silent:
@@ -49,6 +50,9 @@ class AuditPlugin:
     @hookimpl
     def aigov_start(self, settings: Section, context: Context) -> object:
         """The people's log as the policy wants it. Raises PolicyError for a path that cannot be one, or a time."""
+        if settings.value.on_failure != "deny" and settings.layer != ORGANISATION:
+            fix = "`deny`; only the layer `organisation` may open this fault"
+            raise settings.error("on_failure", what=f"the layer `{settings.layer}` may not say so", fix=fix)
         fault = settings.value.keep.fault()
         if fault is not None:
             entry, what, fix = fault

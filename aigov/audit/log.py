@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from aigov.audit.disk import Disk
+from aigov.audit.places import unsafe
 from aigov.audit.records import Record
 from aigov.audit.settings import AuditSettings
 from aigov.audit.store import Receipt
@@ -57,6 +58,9 @@ class Log:
 
         `key`: 32 bytes that authenticate the head of the log. `disk`: a simulator, for tests.
         """
+        where = unsafe(Path(folder)) if settings is not None and settings.require_disk else ""
+        if where:
+            raise AuditUnavailable(f"the folder is {where}, and the policy requires a disk")
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
             log._wait(log._put(), max(log._patience, OPEN_SECONDS))

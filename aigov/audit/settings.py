@@ -71,12 +71,15 @@ def seconds(text: str) -> int:
 
 
 class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`on_failure`: a call that cannot be recorded is refused; there is no other value.
+    """`on_failure`: `deny` refuses a call that cannot be recorded; `fail_open` lets it pass, counts it, and says how
+    many there were in a `gap` record. Only the organisation's layer may say so.
 
-    `patience_ms`: how long a call waits for the disk, in milliseconds, before it is refused.
+    `patience_ms`: how long a call waits for the disk, in milliseconds, before it is refused. `require_disk`: refuse
+    to keep the record in memory or on a network file system.
     """
 
-    on_failure: Literal["deny"] = "deny"
+    on_failure: Literal["deny", "fail_open"] = "deny"
+    require_disk: bool = False
     patience_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5_000
     people: People = People()
     keep: Keep = Keep()

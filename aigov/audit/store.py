@@ -8,6 +8,7 @@
     publish.lock          held by whoever signs (`publish.py`); taken after `append.lock`, never before it
     writers/              a file for each living writer (`living.py`)
     quarantine/           bytes that were found after the last whole line, kept as they were
+    reserve               room that is given up when the disk is full, for a last record and checkpoint
 
 How a batch is appended:
  1. lock        `append.lock`; wait no longer than there is patience
@@ -57,6 +58,7 @@ from aigov.audit.records import (
     LogSealed,
     Record,
     SegmentAbandoned,
+    SinkDegraded,
     WriterStart,
     new_id,
 )
@@ -73,6 +75,8 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_SECONDS = 24 * 3600
 BEAT_SECONDS = 60.0
 KEY_SECONDS = 15 * 60
+RESERVE = "reserve"
+RESERVE_BYTES = 256 * 1024
 SEALED_MODE = 0o400
 
 
@@ -179,6 +183,24 @@ class Store:
             self._commit(found)
             self._settle()
         self._publish(force=rotated)
+
+    def keep_reserve(self) -> None:
+        """Take the room for last words, unless it is there. Raises OSError."""
+        path = self._folder / RESERVE
+        if path.exists():
+            return
+        handle = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            self._disk.reserve(handle, RESERVE_BYTES)
+        finally:
+            os.close(handle)
+
+    def last_words(self, error: str) -> None:
+        """Give up the reserve, say that the log takes nothing now, and sign it. Raises OSError, Damaged."""
+        (self._folder / RESERVE).unlink()  # once: whoever finds it gone has nothing left to say it with
+        with locked(self._handles[0], self._patience):
+            self._commit([*self._catch_up(), SinkDegraded(error=error)])
+        self._publish(force=True)
 
     def rotate_key(self) -> str:
         """End the signing key's epoch now. Returns the next key's `vkey`. Raises as `cover`."""

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,13 +29,14 @@ from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
 from aigov.audit.orphans import CLOSING, OPENING
 from aigov.audit.publish import SECONDS, Damaged
-from aigov.audit.records import CallOrphaned, Record
+from aigov.audit.records import CallOrphaned, Record, SinkRecovered
 from aigov.audit.store import BEAT_SECONDS, Receipt, Store, SyncFailed
 from aigov.errors import AuditUnavailable
 
 QUEUE_RECORDS = 8_192
 BATCH_RECORDS = QUEUE_RECORDS
 RETRY_SECONDS = 0.5
+FULL_DISK = frozenset({"ENOSPC", "EDQUOT"})
 
 Result = Receipt | NotARecord
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class Worker:
         self._fault = ""
         self._retry_at = 0.0
         self._calls: set[str] = set()
+        self._refused = 0
 
     def put(self, records: Sequence[Record], seconds: float, *, many: bool = False) -> Future[Any] | None:
         """Queue records; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
@@ -159,8 +162,12 @@ class Worker:
 
     def _serve(self, batch: Sequence[Pending]) -> None:
         records = [record for pending in batch for record in pending.records]
+        opened = self._opened
         results = self._attempt(lambda: self._write(records))
         if results is None:
+            self._refused += len(records)
+            if opened:
+                self._say_why()
             for pending in batch:
                 pending.future.set_exception(AuditUnavailable(self._shut or self._fault))
             return
@@ -173,13 +180,30 @@ class Worker:
 
     def _write(self, records: Sequence[Record]) -> list[Result]:
         self._open()
-        return self._store.write(records) if records else []
+        if not records:
+            return []
+        back: list[Record] = [SinkRecovered(refused=self._refused)] if self._refused else []
+        results = self._store.write([*back, *records])[len(back) :]
+        if back:
+            self._refused = 0
+            with suppress(OSError):
+                self._store.keep_reserve()
+        return results
+
+    def _say_why(self) -> None:
+        """Where the disk is full, use the room that was kept for saying so. It may fail: calls are refused anyway."""
+        fault = self._fault
+        if fault in FULL_DISK and not self._shut:
+            with suppress(OSError, Damaged, HeadAltered, KeyUnusable, NoteError, ProofError):
+                self._store.last_words(fault)
 
     def _open(self) -> None:
         if not self._opened:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             self._store.open()
             self._opened = self._began = True
+            with suppress(OSError):  # a disk that is nearly full takes records all the same
+                self._store.keep_reserve()
 
     def _note_calls(self, results: Sequence[Result]) -> None:
         """Keep count of the calls that this process has to end."""

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from aigov.access.check import warnings
 from aigov.access.choice import COMPILED
+from aigov.audit import places
 from aigov.cli import DISTRIBUTION
 from aigov.crypto import ROOT_KEY, KeyRing
 from aigov.errors import PolicyError, ReviewError
@@ -28,20 +29,19 @@ from aigov.policy import lockdown
 from aigov.snapshot import Loaded, load
 
 OLDEST = (3, 11)
-VOLATILE = {"tmpfs", "ramfs", "devtmpfs"}
-REMOTE = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs"}
 _REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 How = Literal["ok", "warn", "fail"]
 
 
 class Check(NamedTuple):
-    """One answer. `fix` says what to do where `how` is not ok."""
+    """One answer. `fix` says what to do where `how` is not ok; `short` is `found` for people, where it is long."""
 
     name: str
     how: How
     found: str
     fix: str = ""
+    short: str = ""
 
 
 def all_checks(policies: Path, audit: Path) -> Iterator[Check]:
@@ -83,7 +83,7 @@ def distributions() -> Iterator[Check]:
     if missing:
         yield Check("requirements", "fail", "missing: " + ", ".join(missing), "install the package again")
     else:
-        yield Check("requirements", "ok", ", ".join(versions))
+        yield Check("requirements", "ok", ", ".join(versions), short=f"{len(versions)} installed, none missing")
 
 
 def _name(requirement: str) -> str:
@@ -156,29 +156,10 @@ def record(audit: Path) -> Check:
     except OSError as error:
         fix = "give the program a folder of its own to write to"
         return Check("audit folder", "fail", f"{folder}: {error.strerror or 'cannot be written'}", fix)
-    kind = _filesystem(folder)
-    if kind in VOLATILE:
-        return Check("audit folder", "warn", f"{folder} is in memory ({kind})", "keep the record on a disk")
-    if kind in REMOTE:
-        return Check(
-            "audit folder", "warn", f"{folder} is a network folder ({kind})", "keep the record on a local disk"
-        )
+    where = places.unsafe(folder)
+    if where:
+        return Check("audit folder", "warn", f"{folder} is {where}", "keep the record on a local disk")
     return Check("audit folder", "ok", f"{audit}" + ("" if folder == audit else " (will be made)"))
-
-
-def _filesystem(folder: Path) -> str:
-    """The kind of filesystem that `folder` is on, "" where the system does not say."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    here, best, kind = str(folder.resolve()), "", ""
-    for mount in mounts:
-        point, found = mount.split(" ")[1:3]
-        inside = here == point or here.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, found
-    return kind
 
 
 def reviews(policies: Path) -> Check:

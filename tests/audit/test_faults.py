@@ -62,10 +62,16 @@ def test_a_failed_write_is_refused_and_leaves_no_trace(
     before = (folder / "seg/00000000.jsonl").read_bytes()
     device.short, device.fail["write"] = short, [code]
     assert refused(log) == errno.errorcode[code]
-    assert (folder / "seg/00000000.jsonl").read_bytes() == before
+    after = (folder / "seg/00000000.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert [canonical.decode(line).kind for line in after[len(before) :].splitlines()] == (
+        ["sink.degraded"] if code in (errno.ENOSPC, errno.EDQUOT) else []
+    )
     second = log.append(RECORD)
     log.close()
     acknowledged_are_there(folder, kit, [first.id, second.id])
+    said = [canonical.decode(line) for line in kit.lines(folder)]
+    assert [entry.refused for entry in said if entry.kind == "sink.recovered"] == [1]
     assert verify(folder, kit.key).status == Status.WHOLE
 
 

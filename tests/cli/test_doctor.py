@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from aigov.audit import places
 from aigov.cli import checks
 from aigov.cli.exits import Exit
 
@@ -79,5 +80,5 @@ def test_a_lockdown_is_a_warning(aigov, here) -> None:
 
 
 def test_memory_is_no_place_for_the_record(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(checks, "_filesystem", lambda folder: "tmpfs")
+    monkeypatch.setattr(places, "file_system", lambda folder: "tmpfs")
     assert checks.record(tmp_path / "audit").how == "warn"

@@ -1,0 +1,254 @@
+"""Pressure: last words on a full disk, lapses that the policy allows, folders that are no disk, segments that end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aigov.audit import places, reader, store, worker
+from aigov.audit.disk import Disk
+from aigov.audit.lapse import Lapse
+from aigov.audit.log import Log
+from aigov.audit.records import PluginFault
+from aigov.audit.settings import AuditSettings
+from aigov.audit.store import Store
+from aigov.audit.verify import Status, verify
+from aigov.crypto import KeyRing
+from aigov.errors import AuditUnavailable, PolicyError
+from aigov.stores import Stores
+from aigov.testing import governor
+
+Open = Callable[..., Log]
+RECORD = PluginFault(plugin="p")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
+
+
+def kinds(folder: Path) -> list[str]:
+    return [str(record["kind"]) for record in reader.records(folder)]
+
+
+def test_a_full_disk_still_has_room_to_say_so_once(opened: Open, folder: Path, kit: Any) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    assert (folder / "reserve").stat().st_size == store.RESERVE_BYTES
+    for _ in range(2):
+        device.fail["write"] = [errno.ENOSPC]
+        with pytest.raises(AuditUnavailable, match="ENOSPC"):
+            log.append(RECORD)
+        assert not (folder / "reserve").exists()
+    assert kinds(folder).count("sink.degraded") == 1
+    log.append(RECORD)
+    assert (folder / "reserve").exists()
+    log.close()
+    recovered = [record for record in reader.records(folder) if record["kind"] == "sink.recovered"]
+    assert [record["refused"] for record in recovered] == [2]
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+class Gone:
+    """Stores whose log comes and goes with a folder in its way."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.audit = tmp_path / "audit"
+        self.stores = Stores.of(KeyRing.generate(), self.audit, tmp_path / "review")
+        self.open = AuditSettings(on_failure="fail_open")
+
+    def block(self) -> None:
+        self.audit.write_text("in the way")
+
+    def clear(self) -> None:
+        self.audit.unlink()
+
+
+def test_only_where_the_policy_says_so_a_call_passes_unrecorded_and_is_counted(tmp_path: Path) -> None:
+    gone = Gone(tmp_path)
+    gone.block()
+    with pytest.raises(AuditUnavailable):
+        gone.stores.append(RECORD, AuditSettings())
+    receipts = [gone.stores.append(RECORD, gone.open) for _ in range(2)]
+    receipts.append(asyncio.run(gone.stores.aappend(RECORD, gone.open)))
+    assert {(receipt.id, receipt.digest) for receipt in receipts} == {("", "")}
+    gone.clear()
+    asyncio.run(gone.stores.aappend(RECORD, gone.open))
+    gone.stores.close()
+    gap, after = [record for record in reader.records(gone.audit) if record["kind"] in ("gap", "plugin.fault")]
+    assert (gap["kind"], gap["count"], after["kind"]) == ("gap", 3, "plugin.fault")
+    assert gap["first_ts"] <= gap["last_ts"] <= after["ts"]
+    assert verify(gone.audit).status == Status.WHOLE
+
+
+def test_a_closed_log_opens_for_nobody(tmp_path: Path) -> None:
+    gone = Gone(tmp_path)
+    gone.stores.close()
+    with pytest.raises(AuditUnavailable):
+        gone.stores.append(RECORD, gone.open)
+
+
+def test_a_lapse_that_could_not_be_said_is_said_later() -> None:
+    lapse = Lapse()
+    assert lapse.take() is None
+    lapse.missed(RECORD, "EIO")
+    gap = lapse.take()
+    assert gap is not None
+    lapse.missed(RECORD, "ENOSPC")
+    lapse.put_back(gap)
+    again = lapse.take()
+    assert again is not None
+    assert (again.count, again.first_ts, again.error) == (2, gap.first_ts, "ENOSPC")
+
+
+def test_only_the_organisations_layer_may_open_the_fault() -> None:
+    change = {"layer: organisation": "layer: team", "on_failure: deny  ": "on_failure: fail_open  "}
+    with pytest.raises(PolicyError, match="may not say so"), governor(change=change):
+        pass
+    with governor(change={"on_failure: deny  ": "on_failure: fail_open  "}):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("tmpfs", "in memory (tmpfs)"), ("nfs4", "on the network (nfs4)"), ("ext4", ""), ("", "")]
+)
+def test_a_place_that_keeps_no_promises_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"none / ext4 rw 0 0\nx {tmp_path}/a\\040b {kind or 'ext4'} rw 0 0\nbroken\n")
+    monkeypatch.setattr(places, "MOUNTS", mounts)
+    assert places.unsafe(tmp_path / "a b" / "audit") == said
+    assert places.unsafe(tmp_path / "a b") == said
+    assert places.unsafe(tmp_path / "elsewhere") == ""
+    mounts.unlink()
+    assert places.unsafe(tmp_path / "a b") == ""
+
+
+def test_a_policy_may_refuse_such_a_place(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "file_system", lambda folder: "tmpfs")
+    with pytest.raises(AuditUnavailable, match="in memory"):
+        Log.open(folder, key=kit.key, settings=AuditSettings(require_disk=True))
+    Log.open(folder, key=kit.key).close()
+
+
+# -- segments -------------------------------------------------------------------------------------
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "seg").iterdir())
+
+
+@pytest.mark.parametrize(("what", "value"), [("SEGMENT_BYTES", 2000), ("SEGMENT_SECONDS", 0)])
+def test_a_segment_ends_by_size_or_age_and_is_read_only_then(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, what: str, value: int
+) -> None:
+    monkeypatch.setattr(store, what, value)
+    log = opened()
+    kit.fill(log, 8)
+    log.close()
+    found = names(folder)
+    assert len(found) > 2
+    modes = [stat.S_IMODE((folder / "seg" / name).stat().st_mode) for name in found]
+    assert modes == [0o400] * (len(found) - 1) + [0o600]
+    assert [record["seq"] for record in reader.records(folder)] == list(range(19))
+    assert [record["seq"] for record in reader.tail(folder, 9)] == list(range(10, 19))
+    assert verify(folder, kit.key).status == Status.WHOLE
+    log = opened()
+    kit.fill(log, 1)
+    log.close()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_another_writer_follows_into_the_next_segment(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SEGMENT_BYTES", 1500)
+    first, second = opened(), opened()
+    for _ in range(6):
+        kit.fill(first, 1)
+        kit.fill(second, 1)
+    first.close()
+    second.close()
+    assert len(names(folder)) > 3
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_segment_that_a_crash_left_empty_is_gone_on_with(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    kit.fill(log, 1)
+    log.close()
+    (folder / "seg" / "00000001.jsonl").touch(mode=0o600)
+    log = opened()
+    kit.fill(log, 1)
+    log.close()
+    assert (folder / "seg" / "00000001.jsonl").stat().st_size
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_missing_segment_is_noticed_by_writers_too(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SEGMENT_BYTES", 1500)
+    log = opened()
+    kit.fill(log, 6)
+    log.close()
+    last = folder / "seg" / names(folder)[-1]
+    last.unlink()
+    with pytest.raises(AuditUnavailable):
+        Log.open(folder, key=kit.key)
+
+
+# -- signs of life and self-checks -----------------------------------------------------------------
+
+
+def held(folder: Path, key: bytes) -> Store:
+    made = Store(folder, key=key, disk=Disk(), patience=5)
+    made.open()
+    return made
+
+
+def test_a_minute_of_silence_is_on_the_record_once(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = held(folder, kit.key), held(folder, kit.key)
+    monkeypatch.setattr(store, "BEAT_SECONDS", 0.05)
+    while not (first.due and second.due):
+        time.sleep(0.01)
+    first.cover()
+    second.cover()
+    assert kinds(folder).count("heartbeat") == 1
+    for each in (first, second):
+        each.seal([])
+        each.drop()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_what_the_disk_changed_is_not_signed_and_the_log_stops(folder: Path, kit: Any) -> None:
+    log = held(folder, kit.key)
+    signed = (folder / "checkpoints.log").read_bytes()
+    log.write([RECORD, RECORD])
+    path = folder / "seg" / "00000000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"plugin":"p"', b'"plugin":"q"', 1))
+    with pytest.raises(Exception, match="not the one that was written"):
+        log._publish(force=True)
+    assert (folder / "checkpoints.log").read_bytes() == signed
+    log.drop()
+
+
+def test_a_signed_state_that_could_not_be_published_is_published_next(folder: Path, kit: Any) -> None:
+    log = held(folder, kit.key)
+    log.write([RECORD])
+    before = {name: (folder / name).read_bytes() for name in ("checkpoint", "checkpoints.log")}
+    log._publish(force=True)
+    for name, content in before.items():
+        (folder / name).write_bytes(content)  # as a crash between the state and its checkpoint leaves them
+    log.seal([])
+    log.drop()
+    assert verify(folder, kit.key).status == Status.WHOLE
+    assert verify(folder).checkpoints == 3
