@@ -24,9 +24,9 @@ def doctor(
     checks = list(all_checks(policies, audit))
     if as_json:
         for check in checks:
-            show.json_line(check._asdict())
+            show.json_line({"name": check.name, "how": check.how, "found": check.found, "fix": check.fix})
     else:
-        rows = [(check.how, check.name, check.found, check.fix) for check in checks]
+        rows = [(check.how, check.name, check.short or check.found, check.fix) for check in checks]
         show.console().print(show.table(("", "check", "found", "what to do"), rows))
     if any(check.how == "fail" for check in checks):
         raise typer.Exit(Exit.NO)

@@ -78,7 +78,8 @@ def _names(root: Path) -> list[str]:
         why = _why(error)
     else:
         return [name for name in found if not _LEFTOVER.fullmatch(name)]
-    raise PolicyError(Problem(Location(str(root)), f"the policy folder {why}", "check the path and its permissions"))
+    fix = "check the path and its permissions, or run `aigov init` for a starter policy"
+    raise PolicyError(Problem(Location(str(root)), f"the policy folder {why}", fix))
 
 
 def _walk(root: Path, below: str, depth: int) -> Iterator[str]:

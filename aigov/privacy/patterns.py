@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from aigov.errors import GuardFault
@@ -141,9 +142,19 @@ def _construct(expression: str, why: str) -> str:
         return f"a possessive or doubled repetition (`{why.rpartition(': ')[2]}`)"
     if why.startswith("invalid repetition size"):
         return f"a repetition of more than 1000 (`{why.rpartition(': ')[2]}`)"
-    return why or "it is not a regular expression"
+    what, _, where = why.partition(": ")
+    named = f"{what} (`{where.removeprefix(_FLAGS)}`)" if where else what
+    return _UNFINISHED.get(what, named) or "it is not a regular expression"
 
 
+_UNFINISHED = MappingProxyType(
+    {
+        "missing )": "a `(` that nothing closes",
+        "missing ]": "a `[` that nothing closes",
+        "unexpected )": "a `)` that nothing opens",
+        "no argument for repetition operator": "a repetition of nothing",
+    }
+)
 _OPERATORS = (
     ("(?=", "a lookahead (`(?=`)"),
     ("(?!", "a negative lookahead (`(?!`)"),

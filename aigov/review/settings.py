@@ -30,7 +30,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0.0
     expires: Annotated[
         str,
-        msgspec.Meta(pattern=r"^[0-9]{1,9}[smhd]$", description="time to decide and resume, 1m to 30d, such as 72h"),
+        msgspec.Meta(
+            pattern=r"^[0-9]{1,9}[smhd]$",
+            description="time to decide and resume, 1m to 30d, such as 72h",
+            extra={"expected": "a time from `1m` to `30d`, such as `72h`"},
+        ),
     ] = "72h"
     store: (
         Annotated[

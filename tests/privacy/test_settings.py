@@ -72,9 +72,11 @@ def test_what_does_not_decode(wrong: dict[str, Any]) -> None:
     ("pattern", "named"),
     [
         (r"(?=a)b", "a lookahead"), (r"(?!a)b", "a negative lookahead"), (r"(?<=a)b", "a lookbehind"),
+        ("(a", "a `(` that nothing closes"), ("a)", "a `)` that nothing opens"), ("[a", "a `[` that nothing closes"),
+        ("*a", "a repetition of nothing"), (r"\p{Foo}", "invalid character class range (`\\p{Foo}`)"),
         (r"(?<!a)b", "a negative lookbehind"), (r"(a)\1", "a backreference"), (r"(?P<x>a)(?P=x)", "a backreference"),
         (r"(?>a)b", "an atomic group"), (r"a++b", "a possessive"), (r"(a)(?(1)b|c)", "a conditional"),
-        (r"a{2000}", "more than 1000"), (r"a\h", "the escape"), ("(a", "missing )"), ("[a", "missing ]"),
+        (r"a{2000}", "more than 1000"), (r"a\h", "the escape"),
     ],
 )  # fmt: skip
 def test_a_pattern_that_could_backtrack_or_is_none_is_refused_by_name(start, pattern: str, named: str) -> None:  # type: ignore[no-untyped-def]
