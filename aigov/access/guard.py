@@ -64,6 +64,7 @@ class Access:
         layer: str = "",
         choice: Choice | None = None,
         now: Callable[[], float] = time.time,
+        roles: frozenset[str] | None = None,
     ) -> None:
         self.policy = policy
         self.settings = settings
@@ -71,12 +72,13 @@ class Access:
         self._now = now
         self.choice = choice or choose(policy)
         self._engine = self.choice.engine
-        self._roles = role_names(policy, settings)
+        self._roles = role_names(policy, settings) if roles is None else roles
         self._resources = Resources(settings.resources)
 
-    def on(self, policy: Policy, choice: Choice) -> Access:
-        """The same guard over another policy and its engine."""
-        return Access(policy, self.settings, self.layer, choice, self._now)
+    def on(self, policy: Policy, choice: Choice, same_roles: bool = False) -> Access:
+        """The same guard over another policy and its engine. `same_roles`: no role line is among what differs."""
+        roles = self._roles if same_roles else None
+        return Access(policy, self.settings, self.layer, choice, self._now, roles)
 
     @property
     def now(self) -> float:

@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -58,21 +59,24 @@ class Live:
             if ptype in (known := _graphs(held)):
                 graph = known[ptype].changed(fields, 1).tenant(fields[2] if len(fields) > 2 else "")
                 _refuse(role_problem(graph.above, fields[0]), policy, rule.line)
-            self._held = held.on(policy, _changed(held.choice, policy, lambda engine: engine.with_rule(rule)))
+            changed = _changed(held.choice, policy, lambda engine: engine.with_rule(rule))
+            self._held = held.on(policy, changed, same_roles=ptype[0] == "p")
 
     def remove(self, ptype: str, *fields: str) -> None:
         """One rule less: the first that says so. Raises PolicyError where none does, or no grant would be left."""
         with self._lock:
             held = self._held
             rules = held.policy.rules
-            rule = next((each for each in rules if each.fields == fields and each.ptype == ptype), None)
+            rule = _found(held, ptype, fields)
             if rule is None:
                 raise PolicyError(Problem(Location(held.policy.file), "no such rule is there", "write it as it stands"))
-            left = tuple(each for each in rules if each is not rule)
+            at = bisect_left(rules, rule.line, key=_line)
+            left = rules[:at] + rules[at + 1 :]
             if not any(each.ptype[0] == "p" for each in left):
                 _refuse("no grant would be left", held.policy, rule.line)
             policy = msgspec.structs.replace(held.policy, rules=left)
-            self._held = held.on(policy, _changed(held.choice, policy, lambda engine: engine.without_rule(rule)))
+            changed = _changed(held.choice, policy, lambda engine: engine.without_rule(rule))
+            self._held = held.on(policy, changed, same_roles=ptype[0] == "p")
 
     def follow(self, adapter: Any) -> None:
         """Take all rules from a Casbin adapter now; a watcher's callback may be `lambda *_: live.follow(adapter)`.
@@ -83,6 +87,19 @@ class Live:
             held = self._held.policy
             policy = with_rows(held, rows_of(adapter, held.model))
             self._held = self._held.on(policy, choose(policy))
+
+
+def _found(access: Access, ptype: str, fields: tuple[str, ...]) -> Rule | None:
+    """The first rule that says so."""
+    engine = access.choice.engine
+    if isinstance(engine, Compiled) and ptype == engine.shape.ptype:
+        entries = engine.entries.get(fields)
+        return entries[0].rule if entries else None
+    return next((each for each in access.policy.rules if each.fields == fields and each.ptype == ptype), None)
+
+
+def _line(rule: Rule) -> int:
+    return rule.line
 
 
 def _graphs(access: Access) -> Mapping[str, Graph]:
