@@ -443,7 +443,7 @@ class _Path:
         return Case(
             direction=direction, call=self.request.call, function=self.request.function, action=self.request.action,
             resource=self.request.resource, requester=self._principal, reasons=decision.reasons,
-            policy_digest=self.snapshot.digest, content=packed, shown=tuple(parts),
+            policy_digest=self.snapshot.digest, content=packed, shown=tuple(part for part in parts if not part.number),
         )  # fmt: skip
 
     # -- deciding ----------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ def _bound(
         digest=draft.digest,
         guards=guards,
         decider=Decider(tuple((judge.name, judge) for judge in guards.judge if judge.trusted), draft.digest),
-        limits=Limits(max_chars=sane.max_chars, max_depth=sane.max_depth, opaque=frozenset(sane.opaque)),
+        limits=Limits(max_chars=sane.max_chars, max_depth=sane.max_depth, opaque=frozenset(sane.opaque), numbers=True),
         admit=guard.admit,
         redactions=_Redactions(guard),
         reveals=_Reveals(guard, sections["access"].value.trust_roles),

@@ -19,6 +19,7 @@ from aigov.privacy.patterns import TIMEOUT
 from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Settings, check, word
+from aigov.privacy.sight import EXEMPT, Sight
 from aigov.privacy.tokens import LITERAL
 from aigov.privacy.vault import UNUSABLE, Vault
 from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Section, Verdict
@@ -59,12 +60,13 @@ class PrivacyGuard:
     `detect`, `admit` and `session` are for the path of a call; the hooks are the same as any plugin's.
     """
 
-    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings", "_vault")
+    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings", "_sight", "_vault")
 
     def __init__(self, settings: Section, context: Context, engine: Engine) -> None:
         self._settings: Settings = settings.value
         self._layer = settings.layer
         self._engine = engine
+        self._sight = Sight(engine.findings, self._settings.exempt)
         self._allowed = frozenset(term.casefold() for term in self._settings.allow)
         self._key = context.key("tokens")
         vault = self._settings.vault
@@ -94,7 +96,7 @@ class PrivacyGuard:
     def aigov_detect(self, part: Part, direction: Direction) -> Iterable[Finding]:
         """Every finding of every recogniser, before `min_score` and the allow list. Raises GuardFault."""
         del direction
-        return self._engine.findings(part.text, part.path)
+        return self._sight.findings(part)
 
     @hookimpl
     def aigov_judge(self, facts: Facts) -> Iterable[Ruling]:
@@ -111,7 +113,7 @@ class PrivacyGuard:
 
         `text` is what the offsets of the finding count in. Findings that are not personal data always count.
         """
-        if finding.kind != KIND:
+        if finding.kind not in (KIND, EXEMPT):
             return True
         return finding.score >= self._settings.min_score and not self._is_allowed(text[finding.start : finding.end])
 

@@ -18,6 +18,7 @@ from aigov.privacy.engine import Unfit
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Action, Hash, Mask, Operation, Operator, Settings, word
 from aigov.privacy.tokens import label
+from aigov.text.shapes import meant
 from aigov.types import Direction, Edit
 
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -46,13 +47,14 @@ class Operators:
         self._named = {entity: _checked(one, named) for entity, one in _wanted(settings)}
 
     def __call__(self, edit: Edit, value: str, scope: Any, direction: Direction) -> str:
-        """The text for one edit. `scope` is the `Session` of the call.
+        """The text for one edit, before it is escaped. `value` stands as `edit.form` says; `scope` is the `Session`.
 
         Raises SessionFull where the session can hold no more, GuardFault for an action that it does not know.
         """
         action = self._action(edit)
         if edit.action == "tokenise":
             return self._token(edit, value, scope, direction)
+        value = meant(value, edit.form)
         if edit.action == "mask":
             return self._masked(value, action.mask if isinstance(action, Operation) and action.mask else Mask())
         if edit.action == "hash":
@@ -88,7 +90,7 @@ class Operators:
             return label(edit.type)
         if not isinstance(scope, Session):
             raise GuardFault("privacy")
-        return scope.token(edit.type, value)
+        return scope.token(edit.type, value, edit.form)
 
     def _masked(self, value: str, how: Mask) -> str:
         """The value covered but for its ends, by Presidio's operator, which covers from one end."""

@@ -16,6 +16,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from aigov.crypto import keyed_digest
 from aigov.errors import AigovError
@@ -23,6 +24,7 @@ from aigov.privacy.places import places
 from aigov.privacy.readings import Reading, readings
 from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, spell
 from aigov.privacy.vault import Drawer, Entry, Kept
+from aigov.text.shapes import Shape, meant, quoted, shape
 from aigov.types import Edit
 
 MAX_VALUES = 10_000
@@ -40,6 +42,17 @@ class SessionFull(AigovError):
 
     def __init__(self) -> None:
         super().__init__("the session holds as many values as it may; begin another")
+
+
+class _Held(NamedTuple):
+    """A value as it was written, and how: see `text.shapes`."""
+
+    entity: str
+    value: str
+    form: str
+
+    def __repr__(self) -> str:
+        return "Held()"
 
 
 class Session:
@@ -73,24 +86,26 @@ class Session:
         self._salt = secrets.token_hex(16) if stable is None else keyed_digest(key, f"stable\0{stable}")
         self._bounds = (max_values, max_chars, max_reserved)
         self._lock = threading.Lock()
-        self._codes: dict[tuple[str, str], str] = {}
-        self._values: dict[str, tuple[str, str]] = {}
+        self._codes: dict[_Held, str] = {}
+        self._values: dict[str, _Held] = {}
         self._entities: dict[str, str] = {}
         self._reserved: set[str] = set()
         self._chars = 0
         self._drawer = drawer
         self._unkept: list[Entry] = []
 
-    def token(self, entity: str, value: str) -> str:
+    def token(self, entity: str, value: str, form: str = "") -> str:
         """The token for these characters. Raises SessionFull rather than hold more than it may.
+
+        `form`: how they are written where they stood, as `text.shapes` has it; they come back as they are meant.
 
         Raises ValueError for a type that no token could carry back.
         """
         if not _ENTITY.fullmatch(entity):
             raise ValueError("an entity type is upper case letters, digits and `_`, at most 64 of them")
         with self._lock:
-            known = self._codes.get((entity, value))
-            return spell(entity, known if known is not None else self._add(entity, value))
+            held = _Held(entity, value, "" if form[:1] == "s" and quoted(value, 1) == value else form)
+            return spell(entity, self._codes.get(held) or self._add(held))
 
     def reserve(self, text: str) -> list[tuple[int, int]]:
         """Keep every code in `text` from becoming a token, and return where live tokens stand in it.
@@ -123,18 +138,22 @@ class Session:
             for start, end in self.reserve(text)
         )
 
-    def restore_spans(self, text: str, seen: Seen | None = None) -> list[tuple[int, int, str]]:
+    def restore_spans(self, text: str, seen: Seen | None = None, *, exact: bool = False) -> list[tuple[int, int, str]]:
         """Where this session's tokens stand in `text`, however rewritten, and the values they stand for, in order.
 
         `seen(entity)`: whether values of a type may be shown; without it all are. Copies of tokens always are.
+        What stood in JSON comes back as it is meant, and escaped where it now stands in JSON; a number is a number
+        again where its token is a JSON string of its own. `exact`: everything as it was written, as in the text
+        that was redacted.
         """
         if self._drawer is not None and not places(text):
             return []
         with self._lock:
             self._refresh()
-            found = [(one.start, one.end, *self._values[one.code]) for one in self._readings(text)]
-        shown = (one for one in found if seen is None or one[2] == LITERAL or seen(one[2]))
-        return [(start, end, value) for start, end, _, value in shown]
+            found = [(one, self._values[one.code]) for one in self._readings(text)]
+        shown = [(one, held) for one, held in found if seen is None or held.entity == LITERAL or seen(held.entity)]
+        built = shape(text) if shown and not exact else None
+        return [_restored(text, one, held, built) for one, held in shown]
 
     def tokens_in(self, text: str) -> list[tuple[int, int]]:
         """Where this session's tokens stand in `text`, in order."""
@@ -143,7 +162,7 @@ class Session:
     def restore(self, text: str) -> str:
         """The text with this session's tokens replaced by their values; anything else stays as it is."""
         pieces, at = [], 0
-        for start, end, value in self.restore_spans(text):
+        for start, end, value in self.restore_spans(text, exact=True):
             pieces += [text[at:start], value]
             at = end
         return "".join(pieces) + text[at:]
@@ -177,26 +196,26 @@ class Session:
             self._clear()
         for entry in kept.entries:
             self._reserved.discard(entry.code)
-            self._hold(*entry)
+            self._hold(entry.code, _Held(entry.entity, entry.value, entry.form))
 
-    def _hold(self, code: str, entity: str, value: str) -> None:
+    def _hold(self, code: str, held: _Held) -> None:
         if code not in self._values:
-            self._codes.setdefault((entity, value), code)
-            self._values[code] = (entity, value)
-            self._entities[code] = entity
-            self._chars += len(value)
+            self._codes.setdefault(held, code)
+            self._values[code] = held
+            self._entities[code] = held.entity
+            self._chars += len(held.value)
 
-    def _add(self, entity: str, value: str) -> str:
+    def _add(self, held: _Held) -> str:
         max_values, max_chars, _ = self._bounds
-        if len(self._codes) >= max_values or self._chars + len(value) > max_chars:
+        if len(self._codes) >= max_values or self._chars + len(held.value) > max_chars:
             raise SessionFull
         for attempt in range(TRIES):
-            drawn = keyed_digest(self._key, f"token\0{self._salt}\0{attempt}\0{entity}\0{value}")
+            drawn = keyed_digest(self._key, f"token\0{self._salt}\0{attempt}\0{held.entity}\0{held.form}{held.value}")
             new = code(int(drawn[:24], 16) % SPACE)
             if new not in self._values and new not in self._reserved:
-                self._hold(new, entity, value)
+                self._hold(new, held)
                 if self._drawer is not None:
-                    self._unkept.append(Entry(new, entity, value))
+                    self._unkept.append(Entry(new, *held))
                 return new
         raise SessionFull
 
@@ -214,6 +233,22 @@ class Session:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a session holds personal values and is not to be copied or pickled")
+
+
+def _restored(text: str, one: Reading, held: _Held, built: Shape | None) -> tuple[int, int, str]:
+    """What goes back in the place of a reading. `built`: the text's shape, None for exactly what was taken out."""
+    start, end = one.start, one.end
+    place = built.at(start) if built is not None else None
+    if held.form[:1] == "n":
+        level = int(held.form[1:]) if built is None else place.level if place is not None else 0
+        mark = quoted('"', level - 1) if level else ""
+        alone = place is None or (place.start, place.end) == (start, end)
+        if mark and alone and text.endswith(mark, 0, start) and text.startswith(mark, end):
+            return start - len(mark), end + len(mark), held.value
+    if built is None:
+        return start, end, held.value
+    value = meant(held.value, held.form)
+    return start, end, value if place is None else quoted(value, place.level)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

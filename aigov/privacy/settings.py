@@ -26,6 +26,8 @@ Word = Literal["tokenise", "mask", "hash", "replace", "redact", "encrypt", "allo
 Named = Literal["tokenise", "mask", "hash", "replace", "redact", "encrypt", "operator", "allow", "review", "deny"]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Term = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+POINTER = r"^(/[^/]*)+$"  # a JSON pointer in which a step may be `*` or `**`
+Pointer = Annotated[str, msgspec.Meta(pattern=POINTER, max_length=1000)]
 Entity = Annotated[str, msgspec.Meta(pattern=ENTITY, description="upper case, as findings and tokens show it")]
 
 # Entity types that Presidio finds with a language model alone, which this engine does not run.
@@ -151,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reveal: dict[Entity, tuple[Term, ...] | Literal["nobody"]] = {}
     stable: Literal["session", "tenant"] = "session"
     vault: VaultSettings | None = None
+    exempt: tuple[Pointer, ...] = ()
 
     def action(self, entity: str) -> Action:
         """What is done with a value of this type."""
@@ -174,6 +177,7 @@ def check(section: Section, supported: frozenset[str], declared: frozenset[str])
     problems += _name_problems(section, settings.reveal, "reveal", known - {LITERAL})
     problems += _role_problems(section, settings)
     problems += _vault_problems(section, settings)
+    problems += _pointer_problems(section, settings)
     if problems:
         raise PolicyError(problems)
 
@@ -192,6 +196,16 @@ def _role_problems(section: Section, settings: Settings) -> Iterator[Problem]:
         if settings.action(name) != "tokenise":
             what = f"values of `{name}` are not tokenised, so there is nothing to reveal"
             yield section.problem("reveal", name, what=what, fix="remove it, or let the action be `tokenise`")
+
+
+def _pointer_problems(section: Section, settings: Settings) -> Iterator[Problem]:
+    for index, pointer in enumerate(settings.exempt):
+        steps = pointer.split("/")[1:]
+        if all(step in ("*", "**") for step in steps):
+            what = f"`{pointer}` would exempt whole calls"
+            yield section.problem("exempt", index, what=what, fix="name at least one step")
+        if steps.count("**") > 1:
+            yield section.problem("exempt", index, what=f"`{pointer}` has `**` twice", fix="use `**` once")
 
 
 def _vault_problems(section: Section, settings: Settings) -> Iterator[Problem]:

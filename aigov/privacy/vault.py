@@ -51,6 +51,7 @@ class Entry(NamedTuple):
     code: str
     entity: str
     value: str
+    form: str = ""
 
     def __repr__(self) -> str:
         return "Entry()"
@@ -200,14 +201,17 @@ class Vault:
         return key
 
     def _sealed(self, key: bytes, subject: str, session: str, ref: str, entry: Entry) -> bytes:
-        plain = msgspec.json.encode([entry.code, entry.entity, entry.value.encode("utf-8", "surrogatepass").hex()])
+        value = entry.value.encode("utf-8", "surrogatepass").hex()
+        plain = msgspec.json.encode([entry.code, entry.entity, value, entry.form])
         return seal(key, plain.ljust(-(-len(plain) // PAD) * PAD), _context(subject, session, ref))
 
     def _opened(self, key: bytes, subject: str, session: str, row: tuple[Any, ...]) -> Entry:
         """The entry of a row, where it was sealed for this place. Raises Unsealable."""
         _, ref, sealed = row
-        code, entity, value = msgspec.json.decode(unseal(key, sealed, _context(subject, session, ref)), type=list[str])
-        return Entry(code, entity, bytes.fromhex(value).decode("utf-8", "surrogatepass"))
+        code, entity, value, form = msgspec.json.decode(
+            unseal(key, sealed, _context(subject, session, ref)), type=list[str]
+        )
+        return Entry(code, entity, bytes.fromhex(value).decode("utf-8", "surrogatepass"), form)
 
     def _subject(self, id: str, tenant: str) -> str:
         return self._ref("subject", f"{len(id)}\0{id}\0{tenant}")
@@ -272,12 +276,12 @@ class Drawer:
 @contextlib.contextmanager
 def _transaction(base: sqlite3.Connection, kind: str = "IMMEDIATE") -> Any:
     base.execute(f"BEGIN {kind}")
+    ending = "ROLLBACK"
     try:
         yield
-    except BaseException:
-        base.execute("ROLLBACK")
-        raise
-    base.execute("COMMIT")
+        ending = "COMMIT"
+    finally:
+        base.execute(ending)
 
 
 def _context(subject: str, session: str, ref: str) -> bytes:

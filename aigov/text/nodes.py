@@ -73,6 +73,22 @@ class Text:
         return self.text
 
 
+class Number(Text):
+    """A whole number whose digits are a part. Where these are replaced, text stands in its place."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, index: int, text: str, value: int) -> None:
+        super().__init__(index, text)
+        self.value = value
+
+    def build(self, texts: Sequence[str]) -> Any:
+        return self.value if texts[self.index] == self.text else texts[self.index]
+
+    def plain(self) -> Any:
+        return plain_value(self.value)
+
+
 class State:
     """What an instance holds beside its contents: slots, and its `__dict__` as pairs of nodes."""
 

@@ -54,6 +54,12 @@ class Normal:
         first = self._place(start)[0]
         return first, (self._place(end - 1)[1] if start < end else first)
 
+    def touched(self, start: int, end: int) -> bool:
+        """Whether the normal span holds something that stands otherwise in the given text."""
+        index = bisect_right(self._starts, start) - 1
+        within = index >= 0 and self._map[index][1] > start
+        return within or bisect_right(self._starts, end - 1) - 1 > index
+
     def _place(self, position: int) -> tuple[int, int]:
         """Where the character at `position` came from: start and end in the given text."""
         index = bisect_right(self._starts, position) - 1

@@ -1,8 +1,8 @@
 """Any value laid out as its parts, and built again with some of their texts replaced.
 
 Invariants:
-* Every string in the value is a Part, dict keys (`/a/b#`) and undeclared attributes included, or the
-  value is refused: nothing passes unseen.
+* Every string in the value is a Part, dict keys (`/a/b#`) and undeclared attributes included, and so is, where
+  the limits say so, every whole number of seven digits or more; or the value is refused: nothing passes unseen.
 * The value is copied when it is laid out: what was checked is what is sent, whatever another thread
   does to the original meanwhile.
 * Paths are unique. In a step `~0` is `~`, `~1` is `/` and `~2` is `#`; `~3N` is the member at position N
@@ -27,11 +27,13 @@ from uuid import UUID
 import msgspec
 
 from aigov.errors import Malformed
-from aigov.text.nodes import HIDDEN, MERGED, Leaf, Marked, Node, Opaque, Record, Row, State, Table, Text
+from aigov.text.nodes import HIDDEN, MERGED, Leaf, Marked, Node, Number, Opaque, Record, Row, State, Table, Text
 from aigov.text.state import BUILT_IN, attributes_of, base_of, inherited, read_slots, slots_of
 from aigov.types import Part
 
 MAX_NODES = 100_000
+LEAST_NUMBER = 1_000_000  # a smaller one is no account, card or phone number
+LONGEST_NUMBER = 10**40
 STEP_CHARS = 64
 PATH_CHARS = 256
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "model", "human", "ai"})
@@ -47,12 +49,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much is accepted: characters in all, levels of nesting, nodes; and types that pass unseen.
 
     `opaque` holds "module.QualName" of types, or of their bases; text and plain containers are never opaque.
+    `numbers`: whether whole numbers of seven digits or more are parts too.
     """
 
     max_chars: int = 200_000
     max_depth: int = 64
     max_nodes: int = MAX_NODES
     opaque: frozenset[str] = frozenset()
+    numbers: bool = False
 
 
 class Layout:
@@ -131,6 +135,8 @@ class Walk:
         self._count(1)
         if cls is str:
             return Text(self._part(value, path, role), value)
+        if cls is int and self.limits.numbers and abs(value) >= LEAST_NUMBER:
+            return self._number(value, path, role)
         if cls in EXACT or issubclass(cls, enum.Enum):
             return Leaf(value)
         if self.limits.opaque and self._is_opaque(cls):
@@ -227,7 +233,8 @@ class Walk:
         steps = names or (_positions(items) if self.indexed else None)
         nodes: list[Node] = []
         for position, item in enumerate(items):
-            if type(item) in EXACT:  # long lists of numbers need no path
+            if type(item) in EXACT and (type(item) is not int or not self.limits.numbers or abs(item) < LEAST_NUMBER):
+                # long lists of numbers need no path
                 self._count(1)
                 nodes.append(Leaf(item))
             else:
@@ -302,7 +309,14 @@ class Walk:
                 raise Malformed("input.too_large")
         return found
 
-    def _part(self, text: str, path: str, role: str) -> int:
+    def _number(self, value: int, path: str, role: str) -> Node:
+        """A whole number that is long enough to say something of somebody; one beyond all such numbers is a value."""
+        if abs(value) >= LONGEST_NUMBER:
+            return Leaf(value)
+        text = str(value)
+        return Number(self._part(text, path, role, number=True), text, value)
+
+    def _part(self, text: str, path: str, role: str, number: bool = False) -> int:
         self._chars += len(text)
         if self._chars > self.limits.max_chars:
             raise Malformed("input.too_large")
@@ -311,7 +325,7 @@ class Walk:
         if path in self._paths:
             raise Malformed("input.key_clash")
         self._paths.add(path)
-        self.parts.append(Part(path=path, text=text, role=role))
+        self.parts.append(Part(path=path, text=text, role=role, number=number))
         return len(self.parts) - 1
 
     def _count(self, nodes: int) -> None:

@@ -1,0 +1,20 @@
+"""Letters that look like Latin ones, as the confusables of Unicode Technical Standard 39 have them.
+
+Cyrillic and Greek: whole alphabets in which a Latin word can be written so that nobody sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+
+# One letter over its double.
+_CYRILLIC = ("аеорсухіјѕһԁԛԝвкмнтгзАВЕЗКМНОРСТУХІЈЅҮԌ", "aeopcyxijshdqwbkmhtr3ABE3KMHOPCTYXIJSYG")
+_GREEK = ("αβγδεικνορτυχωηΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abydeikvoptuxwnABEZHIKMNOPTYX")
+
+LATIN = MappingProxyType({
+    ord(odd): plain for odds, plains in (_CYRILLIC, _GREEK) for odd, plain in zip(odds, plains, strict=True)
+})  # fmt: skip
+DOUBLE = re.compile(f"[{_CYRILLIC[0]}{_GREEK[0]}]")
+#: A double right beside a Latin letter, a digit, `@` or a dot: the sign of a word in two alphabets.
+MIXED = re.compile(f"[A-Za-z0-9@.]{DOUBLE.pattern}|{DOUBLE.pattern}[A-Za-z0-9@]")

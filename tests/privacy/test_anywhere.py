@@ -1,0 +1,195 @@
+"""Personal data in any shape: found at its place, replaced whole, put back exactly, exempt where the policy says so."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aigov.testing import ScriptedProvider, Trial, governor
+from aigov.types import Principal
+
+DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
+CHAT = {"action": "chat", "resource": "model:gpt-4o-mini", "principal": DANA}
+MAIL, CARD = "jane@example.com", "4111 1111 1111 1111"
+
+
+@pytest.fixture(scope="module")
+def exempting() -> Iterator[Trial]:
+    change = {"  min_score: 0.4": "  exempt: ['/question/metadata/**', '/*/id', '/question/to']\n  min_score: 0.4"}
+    with governor(change=change) as trial:
+        yield trial
+
+
+def seen(trial: Trial, value: Any, answer: Any = None) -> tuple[Any, Any]:
+    """What the provider saw of a question, and what came back when it answered with that or with `answer`."""
+    model = ScriptedProvider((lambda question: question) if answer is None else answer)
+    back = trial.gov.call(model.ask, value, **CHAT)
+    return model.seen[0], back
+
+
+def test_tool_arguments_as_a_json_string_stay_json(shared: Trial) -> None:
+    arguments = (
+        '{ "to":"'
+        + MAIL
+        + '",  "n": 1.50, "card": "4111\\u00201111 1111 1111", "note": "line\\n'
+        + MAIL
+        + '\\t\\"x\\"" }'
+    )
+    sent, back = seen(shared, {"arguments": arguments})
+    plain = json.loads(sent["arguments"])
+    assert list(plain) == ["to", "n", "card", "note"]
+    assert '"n": 1.50,' in sent["arguments"]
+    assert sent["arguments"].startswith('{ "to":"[EMAIL_ADDRESS_')
+    assert plain["note"].startswith("line\n[EMAIL_ADDRESS_")
+    assert plain["note"].endswith(']\t"x"')
+    assert plain["card"].startswith("[CREDIT_CARD_")
+    assert json.loads(back["arguments"]) == json.loads(arguments)
+
+
+def test_a_number_in_json_becomes_text_and_a_number_again(shared: Trial) -> None:
+    text = '{"account_number": 8471625536, "items": [1, 2.50]}'
+    sent, back = seen(shared, text)
+    assert json.loads(sent)["account_number"].startswith("[")
+    assert sent.endswith('"items": [1, 2.50]}')
+    assert back == text
+
+
+def test_keys_count(shared: Trial) -> None:
+    sent, back = seen(shared, json.dumps({MAIL: {"x": 1}}))
+    assert next(iter(json.loads(sent))).startswith("[EMAIL_ADDRESS_")
+    assert back == json.dumps({MAIL: {"x": 1}})
+
+
+def test_json_in_json_in_json(shared: Trial) -> None:
+    text = json.dumps({"a": json.dumps({"b": json.dumps({"to": f'"Jane"\n<{MAIL}>', "card": 4111111111111111})})})
+    sent, back = seen(shared, text)
+    inner = json.loads(json.loads(json.loads(sent)["a"])["b"])
+    assert inner["to"].startswith('"Jane"\n<[EMAIL_ADDRESS_')
+    assert inner["card"].startswith("[CREDIT_CARD_")
+    assert back == text
+
+
+def test_a_value_with_a_quotation_mark_comes_back_escaped_where_json_needs_it(shared: Trial) -> None:
+    gov = shared.gov
+    with gov.session() as talk:
+        token = talk.vault(DANA).token("EMAIL_ADDRESS", 'j"x\\y@example.com')
+        answer = gov.call(ScriptedProvider(f'{{"to": "{token}"}}').ask, "x", **CHAT)
+    assert json.loads(answer) == {"to": 'j"x\\y@example.com'}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("account_number", 8471625536), ("bankAccount", "8471625536"), ("card", 4111111111111111),
+        ("phone", 2125550199), ("customer phone", "2125550199"),
+    ],
+)  # fmt: skip
+def test_whole_numbers_and_short_values_are_read_with_their_key(shared: Trial, key: str, value: Any) -> None:
+    sent, back = seen(shared, {key: value, "n": 7})
+    assert str(sent[key]).startswith("[")
+    assert str(value) not in str(sent)
+    assert sent["n"] == 7
+    assert str(back[key]) == str(value)
+
+
+@pytest.mark.parametrize("key", ["created", "id", "bytes", "count"])
+@pytest.mark.parametrize("value", [1734567890, 7000000, 10**41, -1734567890123])
+def test_other_whole_numbers_are_left_alone(shared: Trial, key: str, value: int) -> None:
+    assert seen(shared, {key: value})[0] == {key: value}
+
+
+ENCODED = {
+    "base64": base64.b64encode(b"Dear jane@example.com, hello").decode(),
+    "per cent": "to=jane%40example.com",
+    "hexadecimal": b"jane@example.com".hex(),
+    "entity": "jane&#64;example.com",
+    "quoted-printable": "jane=40example.com",
+    "full-width digits": "４１１１ １１１１ １１１１ １１１１",
+    "zero-width": "4111\u200b1111\u200b1111\u200b1111",
+    "Cyrillic": "jаnе@example.com",
+    "u escapes": "jane\\u0040example.com",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ENCODED)
+def test_what_is_encoded_is_found_at_its_place_replaced_whole_and_put_back(shared: Trial, way: str) -> None:
+    written = ENCODED[way]
+    text = f"see {written} ok"
+    spans = [text[one.start : one.end] for one in shared.gov.inspect(text) if one.kind == "pii"]
+    assert any(written.endswith(span) and len(span) >= 16 for span in spans)
+    redacted = shared.gov.redact(text)
+    assert not any(part in redacted.text for part in ("example.com", "1111", "１１", written))
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
+SHAPES = {
+    "Markdown": f"# To\n\n* **{MAIL}** and [mail](mailto:{MAIL})\n",
+    "HTML": f"<p>To <b>{MAIL}</b><a href='mailto:{MAIL}'>x</a></p>",
+    "code": f'send(to="{MAIL}", n=3)',
+    "CSV": f'id,mail\n1,{MAIL}\n2,"Doe, {MAIL}"\n',
+    "e-mail": f"From: Jane <{MAIL}>\nTo: us@acme.example.com\n\nhello\n> On Monday {MAIL} wrote:\n> > call {CARD}\n",
+    "log": f"2026-01-02T03:04:05Z INFO user={MAIL} card={CARD} ok",
+    "JSON lines": f'{{"a": "{MAIL}"}}\n{{"a": "{CARD}", "n": 1.0}}\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_is_redacted_and_restored(shared: Trial, shape: str) -> None:
+    redacted = shared.gov.redact(SHAPES[shape])
+    assert MAIL not in redacted.text
+    assert CARD not in redacted.text
+    assert shared.gov.restore(redacted.text, redacted.session) == SHAPES[shape]
+    if shape == "JSON lines":
+        assert [list(json.loads(line)) for line in redacted.text.splitlines()] == [["a"], ["a", "n"]]
+
+
+json_pieces = st.sampled_from(
+    [MAIL, CARD, f'a "{MAIL}" b', f"x\n{CARD}\\", "é😀", "", 8471625536, 4111111111111111, 1.5, None, True]
+)
+json_trees = st.recursive(
+    json_pieces,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["to", "account", MAIL, "n"]), inner, max_size=3),
+        st.dictionaries(st.sampled_from(["to", "card"]), inner, max_size=2).map(json.dumps),
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(json_trees, st.booleans(), st.sampled_from([None, 1]))
+def test_json_is_redacted_to_json_and_restored_exactly(
+    shared: Trial, tree: Any, ascii: bool, indent: int | None
+) -> None:
+    text = json.dumps({"x": tree}, ensure_ascii=ascii, indent=indent)
+    redacted = shared.gov.redact(text)
+    json.loads(redacted.text)
+    assert "jane@" not in redacted.text
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
+def test_what_is_exempt_is_left_alone_and_recorded(exempting: Trial) -> None:
+    given_value = {"metadata": {"a": {"b": MAIL}}, "id": CARD, "text": MAIL, "to": json.dumps({"x": MAIL})}
+    sent, back = seen(exempting, given_value)
+    assert sent["metadata"] == given_value["metadata"]
+    assert sent["text"].startswith("[EMAIL_ADDRESS_")
+    assert MAIL not in sent["to"]
+    counts = {(one["kind"], one["type"]): one["count"] for one in exempting.records("call.intent")[-1]["findings"]}
+    assert counts[("exempt", "EMAIL_ADDRESS")] == 1
+    assert back["text"] == MAIL
+
+
+def test_exempt_reaches_into_json_texts(exempting: Trial) -> None:
+    text = json.dumps({"metadata": {"x": MAIL}, "to": MAIL, "cc": MAIL})
+    model = ScriptedProvider("ok")
+    exempting.gov.call(model.ask, text, **CHAT)
+    plain = json.loads(model.seen[0])
+    assert plain["metadata"] == {"x": MAIL}
+    assert plain["to"] == MAIL
+    assert plain["cc"].startswith("[EMAIL_ADDRESS_")

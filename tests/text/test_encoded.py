@@ -1,0 +1,101 @@
+"""Encodings undone, each reading mapped back to the whole of what was encoded."""
+
+from __future__ import annotations
+
+import base64
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aigov.text.encoded import readings
+
+CANARY = "jane@example.com"
+BEFORE, AFTER = "hello ", " and so on"
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "per cent": lambda text: urllib.parse.quote(text, safe=""),
+    "per cent, all": lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    "per cent, twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
+    "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "entities, hexadecimal": lambda text: text.replace("@", "&#x40;"),
+    "entities by name": lambda text: text.replace("@", "&commat;"),
+    "entities of entities": lambda text: text.replace("@", "&amp;#64;"),
+    "quoted-printable": lambda text: text.replace("@", "=40"),
+    "quoted-printable, wrapped": lambda text: text.replace("@", "@=\n"),
+    "u escapes": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "x escapes": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64, no padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    "base64, for URLs": lambda text: base64.urlsafe_b64encode(f"{text}??>>".encode()).decode(),
+    "base64, of a sentence": lambda text: base64.b64encode(f"write to {text} today, é".encode()).decode(),
+    "base64, wrapped": lambda text: base64.encodebytes(f"{text} is what we noted, in short".encode()).decode().strip(),
+    "base64, twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base64, per cent padding": lambda text: urllib.parse.quote(base64.b64encode(f"{text}!".encode()), safe=""),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, capitals": lambda text: text.encode().hex().upper(),
+    "Cyrillic letters": lambda text: text.replace("a", "а").replace("e", "е"),
+    "Greek letters": lambda text: text.replace("o", "ο"),
+    "Cyrillic, per cent": lambda text: urllib.parse.quote(text.replace("a", "а"), safe=""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_value_is_read_in_its_encoding_and_covers_all_of_it(way: str) -> None:
+    written = WAYS[way](CANARY)
+    text = BEFORE + written + AFTER
+    spans = []
+    for reading in readings(text):
+        at = reading.text.find(CANARY)
+        span = reading.original(at, at + len(CANARY)) if at >= 0 else None
+        if span is not None:
+            spans.append(text[slice(*span)])
+    assert written in spans
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", CANARY, "a=42 b=17", "100% of it", "AT&T & co;", "responsibilities", "a" * 64, "0" * 40, "привет мир", "=\r"],
+)
+def test_what_is_not_encoded_has_no_reading_that_says_something_else(text: str) -> None:
+    for reading in readings(text):
+        assert all(
+            reading.original(at, at + 1) is not None or reading.text[at] in text for at in range(len(reading.text))
+        )
+
+
+pieces = st.sampled_from(
+    [
+        "%41",
+        "%",
+        "%e2%82%ac",
+        "&amp;",
+        "&",
+        "&#64;",
+        "=40",
+        "=\n",
+        "\\u0041",
+        "\\x41",
+        "a",
+        "а",
+        " ",
+        "QUFBQUFBQUFBQUFB",
+    ]
+)
+
+
+@given(st.lists(st.one_of(pieces, st.text(max_size=4)), max_size=12).map("".join))
+def test_every_span_of_a_reading_leads_to_a_span_of_the_text(text: str) -> None:
+    for reading in readings(text):
+        for start in range(len(reading.text)):
+            span = reading.original(start, start + 1)
+            assert span is None or 0 <= span[0] < span[1] <= len(text)
+
+
+@given(st.text(max_size=60), st.sampled_from(sorted(WAYS)))
+def test_readings_are_bounded(text: str, way: str) -> None:
+    given_text = WAYS[way](text) if "per cent" in way or "base64" in way else text
+    every = list(readings(given_text))
+    assert sum(len(reading.text) for reading in every) <= 12 * len(given_text) + 12
