@@ -1,0 +1,358 @@
+"""Make the vectors of logs anew: `python tests/vectors/make_audit.py`. Folders that end in `_fail` must be refused.
+
+Each folder is a log as an auditor gets it. `pinned.vkey`, where it is there, is the key to verify with. Logs
+that fail are one honest log with one thing done to it; where its name begins with `signed_`, whoever did it held
+the log's own keys, so that nothing but the rules for records and checkpoints can refuse it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from aigov.audit import canonical, checkpoints, keys, records
+from aigov.audit.disk import Disk
+from aigov.audit.merkle import CompactRange, leaf_hash
+from aigov.audit.note import Checkpoint, VerifierKey, sign
+from aigov.audit.records import CallDenied, CallIntent, CallOrphaned, CallOutcome, PluginFault, Record, StreamOpened
+from aigov.audit.store import Store
+from aigov.crypto import public_ed25519
+
+HERE = Path(__file__).parent / "audit"
+KEY = b"k" * 32
+SEG = "seg/00000000.jsonl"
+NEXT = "seg/00000001.jsonl"
+LEFT_OUT = shutil.ignore_patterns("keys", "writers", "tile", "head.json", "*.lock", "reserve", "quarantine")
+
+
+def calls(count: int) -> list[Record]:
+    """Whole calls."""
+    made: list[Record] = []
+    for at in range(count):
+        call = f"call-{at}"
+        made += [CallIntent(call=call, action="chat", resource="r"), CallOutcome(call=call, outcome="released")]
+    return made
+
+
+def log(folder: Path, *parts: list[Record] | str, seal: bool = True) -> Path:
+    """A log written part by part: records, or `rotate`, `segment`, `cover`, `reopen`, `abandon`."""
+    disk = Failing()
+    held = Store(folder, key=KEY, disk=disk, patience=5)
+    held.open()
+    for part in parts:
+        if part == "rotate":
+            held.rotate_key()
+        elif part == "segment":
+            held._next_segment()
+        elif part == "cover":
+            held._publish(force=True)
+        elif part == "abandon":
+            disk.fail = 1
+        elif part == "reopen":
+            held.seal([])
+            held.drop()
+            held = Store(folder, key=KEY, disk=disk, patience=5)
+            held.open()
+        elif not isinstance(part, str):
+            held.write(part)
+    if seal:
+        held.seal([])
+    held.drop()
+    return folder
+
+
+class Failing(Disk):
+    """A disk whose next sync fails once where it is told to."""
+
+    fail = 0
+
+    def sync(self, handle: int) -> None:
+        """Sync, or fail."""
+        if self.fail:
+            self.fail -= 1
+            raise OSError(5, "a fault on order")
+        super().sync(handle)
+
+
+def honest(work: Path) -> Iterator[tuple[str, Path]]:
+    """Logs that must pass."""
+    for count in range(4):
+        yield f"calls_{count}", log(work / f"calls{count}", calls(count))
+        yield f"epochs_{count}", log(work / f"epochs{count}", *[calls(1), "rotate"] * (count + 1))
+        yield f"segments_{count}", log(work / f"segments{count}", *[calls(1), "segment"] * (count + 1), calls(1))
+        yield f"reopened_{count}", log(work / f"reopened{count}", *[calls(1), "reopen"] * (count + 1))
+        yield f"checkpoints_{count}", log(work / f"checkpoints{count}", *[calls(1), "cover"] * (count + 1))
+    yield "abandoned", log(work / "abandoned", calls(1), "abandon", calls(1), "cover")
+    orphan = [CallIntent(call="c", action="a", resource="r"), CallOrphaned(call="c", left_by="w", why="crashed")]
+    yield "orphaned", log(work / "orphaned", orphan)
+    stream = [StreamOpened(call="s"), CallOutcome(call="s", outcome="released", released_chunks=3)]
+    yield "streamed", log(work / "streamed", stream)
+    text = PluginFault(plugin='é \u2028 \\ " \u007f 😀 \ud7ff', hook="/", error="a.b:C")
+    yield "text", log(work / "text", [text])
+    yield "numbers", log(work / "numbers", [records.Gap(count=2**53 - 1), records.SinkRecovered(refused=0)])
+    for kind in (kind for kind in records.KINDS if kind not in (records.LogGenesis, records.LogSealed, CallIntent)):
+        name = kind.kind().replace(".", "_")
+        if kind in (records.KeyRotated, records.SegmentAbandoned, StreamOpened):
+            continue
+        yield f"kind_{name}", log(work / name, [example(kind)])
+
+
+def example(kind: type[Record]) -> Record:
+    """A record of a kind, with what it must have."""
+    values = {"s": "x", "i": 1, "b": True}
+    fields = {}
+    for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+        if field.required:
+            match field.type:
+                case msgspec.inspect.IntType():
+                    fields[field.name] = values["i"]
+                case msgspec.inspect.BoolType():
+                    fields[field.name] = values["b"]
+                case msgspec.inspect.LiteralType():
+                    fields[field.name] = field.type.values[0]
+                case _:
+                    fields[field.name] = values["s"]
+    return kind(**fields)
+
+
+# -- things done to a log without its keys --------------------------------------------------------
+
+
+def read(folder: Path, name: str = SEG) -> list[bytes]:
+    return (folder / name).read_bytes().splitlines()
+
+
+def write(folder: Path, lines: list[bytes], name: str = SEG) -> None:
+    (folder / name).write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def changed(folder: Path, name: str, old: bytes, new: bytes) -> None:
+    data = (folder / name).read_bytes()
+    assert old in data, (name, old)
+    (folder / name).write_bytes(data.replace(old, new, 1))
+
+
+def unsigned() -> Iterator[tuple[str, Callable[[Path], None]]]:
+    """What a thief of the folder can do."""
+    for at in range(8):
+        yield f"deleted_{at}", lambda f, at=at: write(f, read(f)[:at] + read(f)[at + 1 :])
+        yield f"repeated_{at}", lambda f, at=at: write(f, read(f)[: at + 1] + read(f)[at:])
+        yield f"swapped_{at}", lambda f, at=at: write(f, _swap(read(f), at, (at + 3) % 8))
+        yield f"cut_{at}", lambda f, at=at: write(f, read(f)[:at])
+        yield f"rechained_{at}", lambda f, at=at: write(f, chained(read(f), at))
+    for name, old, new in [
+        ("verdict", b'"verdict":"allow"', b'"verdict":"deny"'),
+        ("outcome", b'"released"', b'"withheld"'),
+        ("time", b'"ts":"2', b'"ts":"1'),
+        ("action", b'"chat"', b'"chap"'),
+        ("writer", b'"wseq":3', b'"wseq":4'),
+        ("process", b'"pid":', b'"pid":1'),
+        ("schema", b'aigov.audit/1"', b'aigov.audit/2"'),
+        ("bit", b"chat", b"cha\xf4"),
+        ("space", b'":', b'": '),
+        ("empty_line", b"\n", b"\n\n"),
+        ("carriage_return", b"\n", b"\r\n"),
+    ]:
+        yield f"changed_{name}", lambda f, old=old, new=new: changed(f, SEG, old, new)
+    yield "torn", lambda f: (f / NEXT).write_bytes((f / NEXT).read_bytes()[:-1])
+    yield "appended", lambda f: (f / NEXT).write_bytes((f / NEXT).read_bytes() + b"{}\n")
+    yield "appended_torn", lambda f: (f / NEXT).write_bytes((f / NEXT).read_bytes() + b'{"v')
+    yield "segment_first_gone", lambda f: (f / SEG).unlink()
+    yield "segment_last_gone", lambda f: (f / NEXT).unlink()
+    yield "segment_renamed", lambda f: (f / NEXT).rename(f / "seg/00000002.jsonl")
+    yield "segment_more", lambda f: (f / "seg/00000002.jsonl").write_bytes(b"{}\n")
+    yield "segments_swapped", _swap_segments
+    yield "stranger", lambda f: (f / "more.jsonl").write_bytes(b"{}\n")
+    yield "checkpoint_gone", lambda f: (f / "checkpoint").unlink()
+    yield "checkpoint_empty", lambda f: (f / "checkpoint").write_bytes(b"")
+    yield "checkpoints_gone", lambda f: (f / "checkpoints.log").unlink()
+    yield "checkpoints_torn", lambda f: (f / "checkpoints.log").write_bytes((f / "checkpoints.log").read_bytes()[:-9])
+    for at in range(4):
+        yield f"checkpoint_left_out_{at}", lambda f, at=at: _notes(f, lambda notes: notes[:at] + notes[at + 1 :])
+        yield f"checkpoint_repeated_{at}", lambda f, at=at: _notes(f, lambda notes: notes[: at + 1] + notes[at:])
+    yield "checkpoints_reversed", lambda f: _notes(f, lambda notes: notes[::-1])
+    yield "epoch_unsigned", lambda f: _notes(f, lambda notes: [*notes[:-1], _first_signature(notes[-1])])
+    for name, old, new in [
+        ("zero", b"\n2\n", b"\n02\n"),
+        ("plus", b"\n2\n", b"\n+2\n"),
+        ("size", b"\n2\n", b"\n3\n"),
+        ("tab", b"\n2\n", b"\t2\n"),
+        ("extension", b"\n\n", b"\nmore\n\n"),
+        ("dash", "\u2014 ".encode(), b"- "),
+        ("not_utf8", b"aigov", b"aig\xff"),
+        ("origin", b"aigov.audit/", b"other.audit/"),
+        ("padding", b"=\n", b"\n"),
+        ("no_signature", "\u2014 ".encode(), b""),
+    ]:
+        yield f"note_{name}", lambda f, old=old, new=new: changed(f, "checkpoints.log", old, new)
+    yield "key_of_another", lambda f: (f / "log.vkey").write_text(f"{other_key(f)}\n")
+    yield "key_empty", lambda f: (f / "log.vkey").write_bytes(b"")
+    yield "key_gone", lambda f: (f / "log.vkey").unlink()
+    yield "key_twice", lambda f: (f / "log.vkey").write_bytes((f / "log.vkey").read_bytes() * 2)
+    yield "key_id", lambda f: changed(f, "log.vkey", b"+", b"+0")
+    yield "replaced_pinned", lambda f: resigned(f, read_all(f), forged=True)
+
+
+def _swap(lines: list[bytes], one: int, two: int) -> list[bytes]:
+    lines[one], lines[two] = lines[two], lines[one]
+    return lines
+
+
+def _swap_segments(folder: Path) -> None:
+    first, second = read(folder), read(folder, NEXT)
+    write(folder, second)
+    write(folder, first, NEXT)
+
+
+def _notes(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    notes = change(list(checkpoints.Notes(folder / "checkpoints.log")))
+    (folder / "checkpoints.log").write_bytes(b"".join(note + b"\n" for note in notes))
+    (folder / "checkpoint").write_bytes(notes[-1])
+
+
+def _first_signature(note: bytes) -> bytes:
+    return b"".join(note.splitlines(keepends=True)[:5])
+
+
+def chained(lines: list[bytes], at: int) -> list[bytes]:
+    """A changed record, and every line after it bound anew."""
+    made: list[bytes] = []
+    for number, line in enumerate(lines):
+        record = json.loads(line)
+        if number == at:
+            record["mono_us"] += 1
+        if made:
+            record["prev"] = canonical.link(made[-1])
+        made.append(spelt(record))
+    return made
+
+
+def spelt(record: object) -> bytes:
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# -- things done by whoever holds the keys -----------------------------------------------------------
+
+
+def other_key(folder: Path) -> VerifierKey:
+    own = checkpoints.vkey(folder)
+    assert own is not None
+    return VerifierKey(own.name, public_ed25519(bytes(32)))
+
+
+def read_all(folder: Path) -> list[bytes]:
+    return [line for path in sorted((folder / "seg").iterdir()) for line in path.read_bytes().splitlines()]
+
+
+def resigned(folder: Path, lines: list[bytes], *, forged: bool = False, chain: bool = True) -> None:
+    """Write `lines` as one segment under one checkpoint, signed with the log's own key, or with another."""
+    own = checkpoints.vkey(folder)
+    assert own is not None
+    key, private = (other_key(folder), bytes(32)) if forged else (own, PRIVATE[str(own)])
+    if forged:
+        (folder / "pinned.vkey").write_text(f"{own}\n")
+        (folder / "log.vkey").write_text(f"{key}\n")
+        lines = [line.replace(str(own).encode(), str(key).encode()) for line in lines]
+    tree, made = CompactRange(), []
+    for number, line in enumerate(lines):
+        if chain and number:
+            old = canonical.link(lines[number - 1]).encode()
+            line = line.replace(old, canonical.link(made[-1]).encode())
+        made.append(line)
+        tree.add(leaf_hash(line))
+    for path in (folder / "seg").iterdir():
+        path.unlink()
+    write(folder, made)
+    note = sign(Checkpoint(key.name, tree.size, tree.root()).text(), [(key, private)])
+    (folder / "checkpoints.log").write_bytes(note + b"\n")
+    (folder / "checkpoint").write_bytes(note)
+
+
+PRIVATE: dict[str, bytes] = {}
+
+
+def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
+    """What nobody but the keys' holder can do, and what the rules refuse all the same."""
+    for name, old, new in [
+        ("float", b'"released_chars":0', b'"released_chars":0.0'),
+        ("exponent", b'"released_chars":0', b'"released_chars":0e0'),
+        ("negative", b'"released_chars":0', b'"released_chars":-1'),
+        ("minus_zero", b'"released_chars":0', b'"released_chars":-0'),
+        ("too_large", b'"released_chars":0', b'"released_chars":9007199254740992'),
+        ("null", b'"released_chars":0', b'"released_chars":null'),
+        ("text_for_number", b'"released_chars":0', b'"released_chars":"0"'),
+        ("boolean_for_number", b'"edits":0', b'"edits":false'),
+        ("twice", b'"edits":0', b'"edits":0,"edits":0'),
+        ("order", b'"call":"call-0","confidence_ppm":null', b'"confidence_ppm":null,"call":"call-0"'),
+        ("space", b'"edits":0', b'"edits": 0'),
+        ("escape", b'"released"', b'"\\u0072eleased"'),
+        ("slash", b'"aigov.audit/1"', b'"aigov.audit\\/1"'),
+        ("unknown_kind", b'"kind":"call.outcome"', b'"kind":"call.unknown"'),
+        ("unknown_field", b'"v":"', b'"unknown":1,"v":"'),
+        ("missing_field", b'"edits":0,', b""),
+        ("unknown_word", b'"outcome":"released"', b'"outcome":"lost"'),
+        ("key_not_ascii", b'"timing_us":{}', '"timing_us":{"é":1}'.encode()),
+        ("surrogate", b'"error":""', b'"error":"\\ud800"'),
+        ("nested", b'"reasons":[]', b'"reasons":[[]]'),
+        ("constant", b'"edits":0', b'"edits":NaN'),
+        ("array", b"{", b"[{"),
+        ("byte_order_mark", b"{", b"\xef\xbb\xbf{"),
+        ("tail", b'"v":"aigov.audit/1"', b'"v":"aigov.audit/1" '),
+    ]:
+        yield f"signed_{name}", lambda f, old=old, new=new: resigned(f, _outcome(read_all(f), old, new))
+    yield (
+        "signed_too_long",
+        lambda f: resigned(f, _outcome(read_all(f), b'"error":""', b'"error":"' + b"x" * 17000 + b'"')),
+    )
+    yield "signed_number_skipped", lambda f: resigned(f, [line for at, line in enumerate(read_all(f)) if at != 4])
+    yield "signed_chain_broken", lambda f: resigned(f, _swap(read_all(f), 3, 4), chain=False)
+    yield "signed_without_genesis", lambda f: resigned(f, read_all(f)[1:], chain=False)
+    yield "signed_open_call", lambda f: resigned(f, [line for line in read_all(f) if b'"call.outcome"' not in line])
+    yield "signed_unsealed", lambda f: resigned(f, [line for line in read_all(f) if b'"log.sealed"' not in line])
+    yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f))
+    yield (
+        "signed_writers_record_gone",
+        lambda f: resigned(f, [line.replace(b'"wseq":5', b'"wseq":6') for line in read_all(f)]),
+    )
+
+
+def _outcome(lines: list[bytes], old: bytes, new: bytes) -> list[bytes]:
+    """The log with its first outcome spelt otherwise. Later counts of checkpoints go, as the forger would see to."""
+    at = next(number for number, line in enumerate(lines) if b'"kind":"call.outcome"' in line)
+    assert old in lines[at], old
+    return [*lines[:at], lines[at].replace(old, new, 1), *lines[at + 1 :]]
+
+
+def main() -> None:
+    """Write every folder anew."""
+    shutil.rmtree(HERE, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        for title, folder in honest(work):
+            shutil.copytree(folder, HERE / title, ignore=LEFT_OUT)
+        base = log(
+            work / "base", calls(2), "cover", "rotate", calls(1), "segment", calls(1), "rotate", [example(CallDenied)]
+        )
+        flat = log(work / "flat", calls(3))
+        for folder in (base, flat):
+            own = checkpoints.vkey(folder)
+            assert own is not None
+            PRIVATE[str(own)] = keys.load(folder, own, KEY)
+        for title, change in [*unsigned(), *signed()]:
+            target = HERE / f"{title}_fail"
+            source = flat if title.startswith("signed_") and "checkpoints" not in title else base
+            shutil.copytree(source, target, ignore=LEFT_OUT)
+            for path in (target / "seg").iterdir():
+                path.chmod(0o644)
+            change(target)
+    for path in HERE.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+if __name__ == "__main__":
+    main()
