@@ -70,9 +70,9 @@ class Conversation:
         spans: set[tuple[int, int, str]] = set()
         for whose, vault in vaults.items():
             if principal is None:
-                spans.update(vault.restore_spans(text))
+                spans.update(vault.restore_spans(text, exact=True))
             elif whose is not None and whose[1] == principal.tenant:
-                spans.update(vault.restore_spans(text, _seen(principal, whose[0] == principal.id, reveals)))
+                spans.update(vault.restore_spans(text, _seen(principal, whose[0] == principal.id, reveals), exact=True))
         return splice(text, _disjoint(sorted(spans)))
 
     def __repr__(self) -> str:

@@ -89,7 +89,7 @@ def recognised(answer: Any, chars: int, entities: frozenset[str]) -> list[Any]:
 def private(value: Any) -> Any:
     """A frozen copy of a hook's argument that shares nothing changeable with it."""
     if isinstance(value, Part):
-        return Part(path=value.path, text=value.text, role=value.role)
+        return Part(path=value.path, text=value.text, role=value.role, number=value.number)
     if isinstance(value, Principal):
         return msgspec.structs.replace(value, on_behalf_of=private(value.on_behalf_of))
     if isinstance(value, Facts):
