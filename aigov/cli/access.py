@@ -15,11 +15,14 @@ from aigov.access.queries import Grant, changes, what_may, who_may
 from aigov.cli import opening, options, show
 from aigov.cli.exits import Exit, Stop, usage
 from aigov.errors import PolicyError, Problem
-from aigov.types import Decision, Principal, Reason
+from aigov.types import Attribute, Decision, Principal, Reason
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 Action = Annotated[str, typer.Argument(metavar="ACTION", help="Such as `chat` or `tool:refund`.")]
 Resource = Annotated[str, typer.Argument(metavar="RESOURCE", help="Such as `model:gpt-4o-mini`.")]
+Attributes = Annotated[
+    list[str] | None, typer.Option("--attribute", metavar="NAME=VALUE", help="A fact about them; may be repeated.")
+]
 
 
 @app.callback()
@@ -34,6 +37,7 @@ def check(
     who: Annotated[str, typer.Option("--as", metavar="ID", help="Who acts: a principal's id.")] = "",
     roles: options.Roles = None,
     tenant: options.Tenant = "",
+    attributes: Attributes = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let a warning about the files be a failure.")] = False,
     policies: options.Policies = options.POLICIES,
     as_json: options.AsJson = False,
@@ -43,11 +47,11 @@ def check(
     Without ACTION: exits 1 where the files cannot be used, or with --strict where there is a warning. With ACTION,
     RESOURCE and --as: exits 0 for yes, 1 for no.
     """
-    if not (action or resource or who or roles or tenant):
+    if not (action or resource or who or roles or tenant or attributes):
         raise typer.Exit(_check_files(policies, strict, as_json))
     if not (action and resource and who) or strict:
         raise usage("give ACTION, RESOURCE and `--as ID` to ask, or none of them to check the files")
-    principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
+    principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant, attributes=_named(attributes))
     with opening.keyless(policies) as gov:
         decision = gov.permits(principal, action, resource)
     if as_json:
@@ -104,6 +108,7 @@ def explain_access(
     who: options.As,
     roles: options.Roles = None,
     tenant: options.Tenant = "",
+    attributes: Attributes = None,
     policies: options.Policies = options.POLICIES,
     as_json: options.AsJson = False,
 ) -> None:
@@ -111,7 +116,7 @@ def explain_access(
 
     Exits 0 for yes, 1 for no.
     """
-    principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant)
+    principal = Principal(id=who, roles=tuple(roles or ()), tenant=tenant, attributes=_named(attributes))
     found = explain(opening.access(policies), principal, action, resource)
     if as_json:
         asked = [
@@ -130,35 +135,38 @@ def who(
     action: Action,
     resource: Resource,
     tenant: options.Tenant = "",
+    attributes: Attributes = None,
     policies: options.Policies = options.POLICIES,
     as_json: options.AsJson = False,
 ) -> None:
     """Say who may do an action on a resource: every name in the policy, in one tenant or in each."""
-    _print_grants(who_may(opening.access(policies), action, resource, tenant), as_json)
+    _print_grants(who_may(opening.access(policies), action, resource, tenant, _named(attributes)), as_json)
 
 
 @app.command()
 def what(
     subject: Annotated[str, typer.Argument(metavar="NAME", help="An id or a role.")],
     tenant: options.Tenant = "",
+    attributes: Attributes = None,
     policies: options.Policies = options.POLICIES,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what an id or a role may do: every rule about it, through the roles that it has."""
-    _print_grants(what_may(opening.access(policies), subject, tenant), as_json)
+    _print_grants(what_may(opening.access(policies), subject, tenant, _named(attributes)), as_json)
 
 
 @app.command()
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A policy folder.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy folder that takes its place.")],
+    attributes: Attributes = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the decisions that change from one policy to another, over all names in either.
 
     Exits 1 where any does.
     """
-    found = list(changes(opening.access(old), opening.access(new)))
+    found = list(changes(opening.access(old), opening.access(new), _named(attributes)))
     if as_json:
         for change in found:
             show.json_line(msgspec.to_builtins(change))
@@ -171,6 +179,25 @@ def diff(
         out.print(show.table(("who", "tenant", "action", "resource", ""), rows) if rows else "no decision changes")
     if found:
         raise typer.Exit(Exit.NO)
+
+
+def _named(attributes: Iterable[str] | None) -> dict[str, Attribute]:
+    """Attributes by name: a number, true or false where the value is written as one in JSON, else text."""
+    found: dict[str, Attribute] = {}
+    for one in attributes or ():
+        name, equals, text = one.partition("=")
+        if not name or not equals:
+            raise usage("`--attribute` takes NAME=VALUE")
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> Attribute:
+    try:
+        value = msgspec.json.decode(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
 
 
 def _print_grants(grants: Iterable[Grant], as_json: bool) -> None:

@@ -113,6 +113,22 @@ def test_a_difference_between_two_policies_is_listed_and_exits_1(aigov, here) ->
     assert [(one["subject"], one["before"], one["after"]) for one in lines(ran)] == [("contractor", False, True)]
 
 
+def test_attributes_are_asked_with(aigov, here) -> None:
+    hospital = ("--policies", "policies/examples/hospital")
+    asked = ("summarise", "record:oncology/3")
+    nurse = ("--as", "nils", "--role", "nurse", "--tenant", "oncology", *hospital)
+    assert aigov("access", "check", *asked, *nurse, "--attribute", "on_duty=yes").code == Exit.OK
+    assert aigov("access", "explain", *asked, *nurse, "--attribute", "on_duty=no").code == Exit.NO
+    assert aigov("access", "check", *asked, *nurse).code == Exit.NO
+    (who,) = lines(aigov("access", "who", "draft", "letter:x", *hospital, "--attribute", "on_duty=yes",
+                         "--tenant", "oncology", "--json"))  # fmt: skip
+    assert who["subject"] == "physician"
+    assert lines(aigov("access", "what", "nurse", *hospital, "--attribute", "on_duty=yes", "--json"))
+    same = ("policies/examples/hospital",) * 2
+    assert aigov("access", "diff", *same, "--attribute", "on_duty=yes").code == Exit.OK
+    assert aigov("access", "who", "draft", "letter:x", *hospital, "--attribute", "on_duty").code == Exit.USAGE
+
+
 def test_no_key_is_needed_to_ask(aigov, here) -> None:
     (here / "keys" / "root.key").unlink()
     who = ("--as", "dana", "--role", "support-agent", "--tenant", "retail")
