@@ -31,12 +31,28 @@ class Living:
         self._own = self._folder / (writer + SUFFIX)
         self._handle: int | None = None
         self._dead: dict[str, int] = {}
+        self._marked = -1
 
-    def join(self) -> None:
-        """Be counted among the living. Raises OSError."""
+    def join(self, segment: int = 0) -> None:
+        """Be counted among the living, with the segment that one's records begin in. Raises OSError."""
         if self._handle is None:
             self._handle = open_regular(self._own, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             try_lock(self._handle)
+            self.mark(segment)
+
+    def mark(self, segment: int) -> None:
+        """Say in which segment one's oldest open call begins: whoever sees to the dead need not look before.
+
+        It may be lost in a power failure, and an older one, which is as good, stays. Raises OSError.
+        """
+        if self._handle is not None and segment != self._marked:
+            os.pwrite(self._handle, b"%08d" % segment, 0)
+            self._marked = segment
+
+    def since(self) -> int:
+        """The first segment in which a dead writer may have left calls open."""
+        marks = [os.pread(handle, 8, 0) for handle in self._dead.values()]
+        return min((int(mark) if mark.isdigit() and len(mark) == 8 else 0 for mark in marks), default=0)
 
     def dead(self) -> frozenset[str]:
         """The ids of writers that ended without closing. Their files are held until `forget`."""
@@ -66,7 +82,7 @@ class Living:
         for handle in (self._handle, *self._dead.values()):
             if handle is not None:
                 os.close(handle)
-        self._handle, self._dead = None, {}
+        self._handle, self._dead, self._marked = None, {}, -1
 
     def _others(self) -> list[Path]:
         held = {self._own.name, *(writer + SUFFIX for writer in self._dead)}

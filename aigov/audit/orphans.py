@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from aigov.audit.canonical import NotARecord, decode
-from aigov.audit.reader import Lines, segments
+from aigov.audit.reader import Lines, extents
 from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, StreamOpened
 
 OPENING = frozenset({CallIntent.kind(), StreamOpened.kind()})
 CLOSING = frozenset({CallOutcome.kind(), CallOrphaned.kind()})
 
 
-def orphans(folder: Path, writers: frozenset[str]) -> list[CallOrphaned]:
-    """A record for each call that one of `writers` left open, oldest first. Raises OSError."""
+def orphans(folder: Path, writers: frozenset[str], first: int = 0) -> list[CallOrphaned]:
+    """A record for each call that one of `writers` left open in segment `first` or later. Raises OSError."""
     opened: dict[str, str] = {}
-    for entry in _entries(folder, [writer.encode() for writer in writers]):
+    for entry in _entries(folder, first, [writer.encode() for writer in writers]):
         if entry.writer.id in writers and kind_of(entry) in OPENING:
             opened.setdefault(entry.call, entry.writer.id)
-    for entry in _entries(folder, [kind.encode() for kind in CLOSING]) if opened else ():
+    for entry in _entries(folder, first, [kind.encode() for kind in CLOSING]) if opened else ():
         if kind_of(entry) in CLOSING:
             opened.pop(entry.call, None)
     return [CallOrphaned(call=call, left_by=writer, why="crashed") for call, writer in opened.items()]
@@ -36,11 +36,11 @@ def kind_of(entry: Any) -> str:
     return str(entry.kind)
 
 
-def _entries(folder: Path, needles: Iterable[bytes]) -> Iterator[Any]:
+def _entries(folder: Path, first: int, needles: Iterable[bytes]) -> Iterator[Any]:
     """The decoded lines that contain one of `needles`. What is no record is for `verify` to name."""
     wanted = tuple(needles)
-    for path in segments(folder):
-        for line in Lines(path):
+    for path, end in extents(folder, first):
+        for line in Lines(path, 0, end):
             if any(needle in line for needle in wanted):
                 try:
                     yield decode(line)

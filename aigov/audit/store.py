@@ -134,7 +134,7 @@ class Store:
             self._publisher.unseal()
             self._cut_leftovers()
             torn = self._walk(head)
-            self._living.join()
+            self._living.join(self._end.segment)
             dead = self._living.dead()
             self._commit([*self._genesis(head), msgspec.structs.replace(torn, crashed=len(dead))])
         if dead:
@@ -201,6 +201,15 @@ class Store:
         with locked(self._handles[0], self._patience):
             self._commit([*self._catch_up(), SinkDegraded(error=error)])
         self._publish(force=True)
+
+    @property
+    def segment(self) -> int:
+        """The number of the segment that was written to last."""
+        return self._end.segment
+
+    def mark(self, segment: int) -> None:
+        """Note in which segment this writer's oldest open call begins, for whoever sees to it should it die."""
+        self._living.mark(segment)
 
     def rotate_key(self) -> str:
         """End the signing key's epoch now. Returns the next key's `vkey`. Raises as `cover`."""
@@ -337,7 +346,7 @@ class Store:
         with locked(self._handles[0], self._patience):
             dead = self._living.dead()
         if dead:
-            self._write_own(orphans(self._folder, dead))
+            self._write_own(orphans(self._folder, dead, self._living.since()))
             self._living.forget(dead)
 
     def _write_own(self, records: Sequence[Record]) -> None:

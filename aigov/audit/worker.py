@@ -72,7 +72,7 @@ class Worker:
         self._shut = ""
         self._fault = ""
         self._retry_at = 0.0
-        self._calls: set[str] = set()
+        self._calls: dict[str, int] = {}
         self._refused = 0
 
     def put(self, records: Sequence[Record], seconds: float, *, many: bool = False) -> Future[Any] | None:
@@ -137,7 +137,7 @@ class Worker:
             if batch:
                 self._serve(batch)
             if self._opened and self._store.due:
-                self._attempt(self._store.cover)
+                self._attempt(self._cover)
         self._finish()
 
     def _take(self) -> list[Pending] | None:
@@ -205,13 +205,17 @@ class Worker:
             with suppress(OSError):  # a disk that is nearly full takes records all the same
                 self._store.keep_reserve()
 
+    def _cover(self) -> None:
+        self._store.mark(min(self._calls.values(), default=self._store.segment))
+        self._store.cover()
+
     def _note_calls(self, results: Sequence[Result]) -> None:
         """Keep count of the calls that this process has to end."""
         for result in results:
             if isinstance(result, Receipt) and result.kind in OPENING:
-                self._calls.add(result.call)
+                self._calls.setdefault(result.call, self._store.segment)
             elif isinstance(result, Receipt) and result.kind in CLOSING:
-                self._calls.discard(result.call)
+                self._calls.pop(result.call, None)
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
         """Do something with the store; None where it failed, and `_fault` says why."""

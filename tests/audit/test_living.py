@@ -64,3 +64,21 @@ def test_files_that_no_writer_made_are_not_touched(pair: tuple[Living, Living], 
     assert first.dead() == frozenset()
     assert first.alone()
     assert strange.exists()
+
+
+def test_what_the_dead_noted_tells_where_to_begin(pair: tuple[Living, Living], tmp_path: Path) -> None:
+    first, second = pair
+    third = Living(tmp_path, new_id())
+    third.join(7)
+    second.mark(5)
+    assert first.since() == 0
+    third.drop()
+    first.dead()
+    assert first.since() == 7
+    second.mark(9)
+    second.drop()
+    first.dead()
+    assert first.since() == 7
+    (tmp_path / "writers" / f"{new_id()}.lock").write_bytes(b"-1")
+    first.dead()
+    assert first.since() == 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aigov.audit import canonical
+from aigov.audit import canonical, reader
 from aigov.audit.log import Log
 from aigov.audit.verify import Status, verify
 
@@ -107,6 +107,27 @@ def test_a_dead_writers_open_calls_are_recorded_at_the_next_start(opened: Open, 
     assert [entry.crashed for entry in found if type(entry).__name__ == "WriterStart"] == [0, 1]
     assert verify(folder, kit.key).status == Status.WHOLE
     assert list((folder / "writers").iterdir()) == []
+
+
+KILLED_LATER = KILLED.replace(
+    "log.append(StreamOpened",
+    """from aigov.audit import store, publish
+store.SEGMENT_BYTES, publish.SECONDS = 1, 0
+import time
+for _ in range(4):
+    log.append(CallOutcome(call="nothing", outcome="released")); time.sleep(0.02)
+log.append(StreamOpened""",
+)
+
+
+def test_calls_that_were_begun_segments_ago_are_found_as_well(opened: Open, folder: Path, kit: Any) -> None:
+    _, errors = kit.run(KILLED_LATER, folder).communicate(timeout=30)
+    assert not errors
+    assert len(list((folder / "seg").iterdir())) > 3
+    opened().close()
+    found = [record for record in reader.records(folder) if record["kind"] == "call.orphaned"]
+    assert [record["call"] for record in found] == ["begun", "streamed"]
+    assert verify(folder, kit.key).status == Status.WHOLE
 
 
 def test_a_living_writers_calls_are_nobody_elses_orphans(opened: Open, folder: Path, kit: Any) -> None:
