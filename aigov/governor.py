@@ -192,17 +192,19 @@ class Governor:
         """What the guards find in `text`, by position, in code points of `text`.
 
         `all`: also what is under `min_score` or on the allow list. Raises Denied where a guard breaks or
-        the text is malformed.
+        the text is malformed, TypeError for what is no text, ValueError for another direction.
         """
-        return cast("list[Finding]", self._ended(flow.inspect(text, direction, all, self._current())))
+        if direction not in ("input", "output"):
+            raise ValueError("direction is `input` or `output`")
+        return cast("list[Finding]", self._ended(flow.inspect(_text(text), direction, all, self._current())))
 
     def redact(self, text: str) -> Redacted:
         """`text` with personal values replaced as the policy says; `restore` brings back what it tokenised.
 
-        An entity that the policy denies or sends to review is replaced by its type.
+        An entity that the policy denies or sends to review is replaced by its type. Raises as `inspect`.
         """
         vault, session = self._vault()
-        replaced, findings = self._ended(flow.redact(text, vault, self._current()))
+        replaced, findings = self._ended(flow.redact(_text(text), vault, self._current()))
         return Redacted(text=replaced, session=session, findings=findings)
 
     def restore(self, text: str, session: Conversation | str, *, principal: Principal | None = None) -> str:
@@ -211,6 +213,9 @@ class Governor:
         Whoever holds the session may see all of it. With a principal, what `privacy.reveal` lets them see: values
         of types that it does not name where they took them out themselves, others where they hold a role.
         """
+        _text(text)
+        if not isinstance(session, (str, Conversation)):
+            raise TypeError("a session is a conversation, such as `Redacted.session`, or its id")
         snapshot, loaded = self._current(), self._loaded
         known = self._sessions.known(session) if isinstance(session, str) else session
         if known is None and isinstance(session, str) and loaded.kept_vaults is not None:
@@ -535,6 +540,13 @@ class Governor:
         if receipt is not None:
             return receipt.id
         raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))
+
+
+def _text(text: object) -> str:
+    """The text, which nothing else is: a number would be looked at as nothing. Raises TypeError."""
+    if isinstance(text, str):
+        return text
+    raise TypeError("the text is a str")
 
 
 def _person(principal: object) -> Principal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,22 @@ def test_evaluate_agrees_with_what_a_call_does(shared: Trial) -> None:
         except Refused:
             allowed = False
         assert allowed == decision.allowed
+
+
+@pytest.mark.parametrize("text", [None, 3, b"jane@example.com", ["jane@example.com"]])
+def test_what_is_no_text_is_a_type_error_and_never_an_empty_answer(shared: Trial, text: Any) -> None:
+    session = shared.gov.redact("jane@example.com").session
+    for question in (shared.gov.inspect, shared.gov.redact, lambda text: shared.gov.restore(text, session)):
+        with pytest.raises(TypeError, match="the text is a str"):
+            question(text)
+
+
+def test_a_direction_that_there_is_not_is_a_value_error(shared: Trial) -> None:
+    with pytest.raises(ValueError, match="`input` or `output`"):
+        shared.gov.inspect("jane@example.com", direction="sideways")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("session", [None, 3])
+def test_what_is_no_session_is_a_type_error(shared: Trial, session: Any) -> None:
+    with pytest.raises(TypeError, match="a session is"):
+        shared.gov.restore("hello", session)
