@@ -389,7 +389,7 @@ class _Path:
         """Have texts kept with the next record, where the policy says so: as the provider sees or gives them."""
         if direction in self.snapshot.keeps:
             kept = tuple((part.path, text) for part, text in zip(parts, texts, strict=True))
-            self.kept[direction] = Content(self._principal, kept)
+            self.kept[direction] = Content(self._principal, self.request.resource, kept)
 
     # -- leaving the path --------------------------------------------------------------------------
 

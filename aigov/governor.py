@@ -83,7 +83,9 @@ class Governor:
         self._look_at = 0.0
         self._people = stores.people(keys.derive(PEOPLE_LABEL))
         self._payloads = stores.payloads(self._people)
-        self._eraser = stores.eraser(self._people, self._payloads, self._record)
+        self._eraser = stores.eraser(
+            self._people, self._payloads, self._record, lambda name: cast("tuple[int, int]", self._keep.times(name))
+        )
         self._expire_at = 0.0
         self._loaded = loaded.knowing(self._people)
         self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
@@ -457,12 +459,19 @@ class Governor:
         if time.monotonic() >= self._expire_at:
             self._expire_at = time.monotonic() + EXPIRE_EVERY_S
             threading.Thread(target=self._expire, name="aigov-expire", daemon=True).start()
-        return msgspec.structs.replace(record, payload=self._payloads.keep(whose, content.texts))
+        return msgspec.structs.replace(
+            record, payload=self._payloads.keep(whose, content.texts, self._keep.class_of(content.resource))
+        )
 
     def _expire(self) -> None:
         """Delete kept content whose time is over. What goes wrong is tried again an hour later."""
         with contextlib.suppress(AuditUnavailable, OSError):
-            self._eraser.expire(self._loaded.audit.keep.retention_s)
+            self._eraser.expire()
+
+    @property
+    def _keep(self) -> Any:
+        """What the policy in force says of content."""
+        return self._loaded.audit.keep
 
     def _open_ticket(self, case: Case) -> str | None:
         return self._stores.open_ticket(case, self._loaded.expires_s)

@@ -90,9 +90,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """Texts that the policy wants kept, with their paths, and whose call they are of."""
+    """Texts that the policy wants kept, with their paths, whose call they are of, and on which resource."""
 
     principal: Principal
+    resource: str
     texts: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:

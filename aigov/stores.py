@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ class Stores:
         """The content that is kept of calls in this log."""
         return Payloads(people.folder, Origin(self._audit))
 
-    def eraser(self, people: Subjects, payloads: Payloads, append: Append) -> Eraser:
+    def eraser(
+        self, people: Subjects, payloads: Payloads, append: Append, times: Callable[[str], tuple[int, int]]
+    ) -> Eraser:
         """What deletes content whose time is over."""
-        return Eraser(self._audit, people, payloads, append)
+        return Eraser(self._audit, people, payloads, append, times=times)
 
     def append(self, record: Any, settings: Any) -> Receipt:
         """The receipt of a record made durable. Raises AuditUnavailable, unless the policy opens that fault."""

@@ -31,7 +31,7 @@ from aigov.audit import index
 from aigov.audit.canonical import timestamp
 from aigov.audit.disk import FILE_MODE, locked, make_folder
 from aigov.audit.disk import Disk as _Disk
-from aigov.audit.payloads import MICRO, Payloads, before
+from aigov.audit.payloads import MICRO, Payloads, class_of, made_us
 from aigov.audit.reader import Lines, extents
 from aigov.audit.records import ContentExpired, Record, SubjectErased
 from aigov.audit.subjects import Erasure, Row, Subjects
@@ -65,7 +65,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Eraser:
-    """Erasures in one log. `append` makes a record durable; `at_least_s`: how long content has to be kept."""
+    """Erasures in one log. `append` makes a record durable.
+
+    `times(name)`: the seconds after which content of a retention class is over, and before which it has to be kept.
+    """
 
     def __init__(
         self,
@@ -74,14 +77,14 @@ class Eraser:
         payloads: Payloads,
         append: Append,
         *,
-        at_least_s: int = 0,
+        times: Callable[[str], tuple[int, int]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._people = people
         self._payloads = payloads
         self._append = append
-        self._at_least_us = at_least_s * MICRO
+        self._times = times
         self._clock = clock
 
     def erase(self, id: str, tenant: str | None, *, basis: str, by: str) -> list[Erasure]:
@@ -102,17 +105,17 @@ class Eraser:
         with alone(self._people.folder):
             return self._go_on()
 
-    def expire(self, retention_s: int) -> ContentExpired | None:
-        """Delete content that is older than its time, that of held people apart; what was recorded, if any was."""
+    def expire(self) -> ContentExpired | None:
+        """Delete content whose time is over, that of held people apart; what was recorded, if any was."""
         with alone(self._people.folder):
             self._sweep()
-            held, limit = self._people.held(), before(retention_s, self._clock())
+            held, now_us = self._people.held(), self._clock() * MICRO
             done, left = [], 0
             for shelf in self._payloads.shelves():
                 if shelf in held:
                     left += len(self._payloads.blobs(shelf))
                 else:
-                    done.append(self._payloads.expire(shelf, limit))
+                    done.append(self._payloads.expire(shelf, lambda path: self._until(path, 0) < now_us))
             blobs, size = sum(count for count, _ in done), sum(size for _, size in done)
             if not blobs:
                 return None
@@ -122,11 +125,15 @@ class Eraser:
 
     def _measure(self, row: Row) -> tuple[int, int]:
         """Step 1 for content. Raises TooYoung."""
-        free_us = self._payloads.youngest(row.shelf) + self._at_least_us
-        if self._at_least_us and free_us > self._clock() * MICRO:
-            raise TooYoung(timestamp(free_us * 1000))
         paths = self._payloads.blobs(row.shelf)
+        free_us = max((self._until(path, 1) for path in paths if self._times(class_of(path))[1]), default=0)
+        if free_us > self._clock() * MICRO:
+            raise TooYoung(timestamp(free_us * 1000))
         return len(paths), sum(path.stat().st_size for path in paths)
+
+    def _until(self, path: Path, which: int) -> int:
+        """When a blob is over (0), or may be erased (1), in microseconds since 1970 UTC."""
+        return made_us(path) + self._times(class_of(path))[which] * MICRO
 
     def _go_on(self) -> int:
         left = self._people.erasures()

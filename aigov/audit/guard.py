@@ -56,7 +56,7 @@ class AuditPlugin:
         fault = settings.value.keep.fault()
         if fault is not None:
             entry, what, fix = fault
-            raise settings.error("keep", entry, what=what, fix=fix)
+            raise settings.error("keep", *entry, what=what, fix=fix)
         to = settings.value.people.to
         if to == "off":
             return Silent()

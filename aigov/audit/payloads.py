@@ -1,6 +1,6 @@
 """Content of calls, where the policy keeps any: outside of the log, each under a key that dies with its person.
 
-    content/<shelf>/<id>.sealed     AES-256-GCM; the key is HKDF(the person's key, id), bound to id and log
+    content/<shelf>/<id>.<class>.sealed     AES-256-GCM; the key is HKDF(the person's key, id), bound to id and log
 
 The log holds a digest of the sealed bytes and a keyed commitment to the content (HMAC under a key made from the same
 one). Once the person's key is destroyed, neither opens, nor tells whether a guess is right.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from aigov.audit.canonical import NotARecord
 from aigov.audit.disk import Disk, make_folder
 from aigov.audit.reader import records
 from aigov.audit.records import Payload, new_id
+from aigov.audit.settings import DEFAULT
 from aigov.audit.subjects import Subject
 from aigov.crypto import KeyRing, Unsealable, digest, keyed_digest, seal, unseal
 from aigov.errors import AigovError, AuditUnavailable
@@ -35,7 +35,7 @@ from aigov.errors import AigovError, AuditUnavailable
 CONTENT: Final = "content"
 SUFFIX: Final = ".sealed"
 SHELF: Final = re.compile(r"[0-9a-f]{32}")
-NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\.sealed")
+NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\.[a-z0-9_]{1,32}\.sealed")
 MICRO: Final = 1_000_000
 
 Texts = Sequence[tuple[str, str]]
@@ -61,15 +61,18 @@ class Payloads:
     def __repr__(self) -> str:
         return "Payloads()"
 
-    def keep(self, subject: Subject, texts: Texts) -> Payload:
-        """Seal texts (path, text) under the subject's key, durably, and say what a record may say of them."""
+    def keep(self, subject: Subject, texts: Texts, kind: str = DEFAULT) -> Payload:
+        """Seal texts (path, text) under the subject's key, durably, and say what a record may say of them.
+
+        `kind`: the retention class.
+        """
         id, content = new_id(), msgspec.json.encode(texts)
         key = _key(subject.key, id)
         sealed = seal(key, content, self._context(id))
         why = ""
         try:
             make_folder(self._disk, self._folder / subject.shelf)
-            self._disk.put(self._folder / subject.shelf / (id + SUFFIX), sealed)
+            self._disk.put(self._folder / subject.shelf / f"{id}.{kind}{SUFFIX}", sealed)
         except OSError:
             why = "content cannot be kept"
         if why:
@@ -87,10 +90,6 @@ class Payloads:
         if not content:
             raise Gone("audit.content_gone")
         return msgspec.json.decode(content, type=list[tuple[str, str]])
-
-    def youngest(self, shelf: str) -> int:
-        """When the newest content of a person was kept, in microseconds since 1970 UTC; 0 for none."""
-        return max((made_us(path) for path in self.blobs(shelf)), default=0)
 
     def blobs(self, shelf: str) -> list[Path]:
         """The files of one person's content."""
@@ -118,9 +117,9 @@ class Payloads:
         self._disk.sync_folder(self._folder)
         return len(paths), size
 
-    def expire(self, shelf: str, before_us: int) -> tuple[int, int]:
-        """Delete what was kept on a shelf before a moment; how many blobs and bytes. Raises OSError."""
-        old = [path for path in self.blobs(shelf) if made_us(path) < before_us]
+    def expire(self, shelf: str, over: Callable[[Path], bool]) -> tuple[int, int]:
+        """Delete what is over on a shelf; how many blobs and bytes. Raises OSError."""
+        old = [path for path in self.blobs(shelf) if over(path)]
         size = sum(path.stat().st_size for path in old)
         for path in old:
             path.unlink(missing_ok=True)
@@ -129,10 +128,10 @@ class Payloads:
         return len(old), size
 
     def _path(self, shelf: str, id: str) -> Path:
-        name = id + SUFFIX
-        if not SHELF.fullmatch(shelf) or not NAME.fullmatch(name):
+        found = [path for path in self.blobs(shelf) if path.name.startswith(f"{id}.")]
+        if len(found) != 1:
             raise Unsealable("crypto.unsealable")
-        return self._folder / shelf / name
+        return found[0]
 
     def _context(self, id: str) -> bytes:
         return f"aigov content {id} {self._origin()}".encode()
@@ -164,9 +163,9 @@ def made_us(path: Path) -> int:
     return int(path.name[:8] + path.name[9:13], 16) * 1000
 
 
-def before(days_s: int, now: float | None = None) -> int:
-    """The moment `days_s` seconds ago, in microseconds since 1970 UTC."""
-    return round(((time.time() if now is None else now) - days_s) * MICRO)
+def class_of(path: Path) -> str:
+    """The retention class of a blob, from its name."""
+    return path.name.split(".")[1]
 
 
 def _key(key: bytes, id: str) -> bytes:

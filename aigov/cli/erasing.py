@@ -161,8 +161,8 @@ def expire(
 ) -> None:
     """Delete kept content whose time is over (`audit.keep.retention`), and go on with what a crash interrupted."""
     with _opened(policies, audit) as opened, _log(opened) as log:
-        eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append)
-        resumed, record = eraser.resume(), eraser.expire(opened.settings.keep.retention_s)
+        eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append, times=opened.settings.keep.times)
+        resumed, record = eraser.resume(), eraser.expire()
     told = {
         "blobs": record.blobs if record else 0,
         "bytes": record.bytes if record else 0,
@@ -206,8 +206,7 @@ def content(
 
 def _erased(opened: Opened, log: Log, id: str, tenant: str | None, basis: str, by: str) -> list[Erasure]:
     """The erasures that were done; none where nobody is known. Raises Stop where it is forbidden."""
-    at_least = opened.settings.keep.at_least_s
-    eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append, at_least_s=at_least)
+    eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append, times=opened.settings.keep.times)
     try:
         return eraser.erase(id, tenant, basis=basis, by=by)
     except Held as held:

@@ -24,6 +24,13 @@ from aigov.audit.verify import Status, verify
 from aigov.errors import AuditUnavailable
 
 KEY = b"k" * 32
+
+
+def two_days(name: str) -> tuple[int, int]:
+    """Two days; one at least."""
+    return 2 * 86_400, 86_400
+
+
 CANARY = "canary-4711@example.com"
 
 
@@ -47,6 +54,7 @@ class House:
         return self.payloads.keep(subject, [("/question", text)]), subject
 
     def eraser(self, append: Callable[[Record], Any] | None = None, **settings: Any) -> Eraser:
+        settings = {"times": lambda name: (90 * 86_400, 0)} | settings
         return Eraser(self.folder, self.people, self.payloads, append or self.log.append, **settings)
 
     def erase(self, id: str, tenant: str | None = None, **settings: Any) -> Any:
@@ -107,10 +115,10 @@ def test_a_hold_beats_an_erasure(house: House) -> None:
 def test_content_that_has_to_be_kept_is_kept(house: House) -> None:
     payload, dana = house.call("dana", CANARY)
     with pytest.raises(TooYoung, match="until 20"):
-        house.erase("dana", at_least_s=86_400)
+        house.erase("dana", times=two_days)
     assert house.payloads.read(payload, dana.shelf, dana.key)
     assert house.people.refs("dana") == (dana.ref,)
-    assert len(house.erase("dana", at_least_s=86_400, clock=lambda: time.time() + 86_401)) == 1
+    assert len(house.erase("dana", times=two_days, clock=lambda: time.time() + 86_401)) == 1
 
 
 STEPS = ("announce", "clear", "append", "finish_erasure")
@@ -206,9 +214,9 @@ def test_content_expires_but_for_that_of_held_people(house: House) -> None:
     house.call("dana", CANARY)
     payload, leo = house.call("leo", "hello")
     house.people.hold("leo", None, Hold("case-7", "", 1))
-    assert house.eraser().expire(86_400) is None
-    later = house.eraser(clock=lambda: time.time() + 86_401)
-    assert later.expire(86_400) == ContentExpired(blobs=1, bytes=payload.bytes - 5 + len(CANARY), held=1)
+    assert house.eraser(times=two_days).expire() is None
+    later = house.eraser(clock=lambda: time.time() + 2 * 86_401, times=two_days)
+    assert later.expire() == ContentExpired(blobs=1, bytes=payload.bytes - 5 + len(CANARY), held=1)
     assert house.payloads.read(payload, leo.shelf, leo.key)
 
 
@@ -245,3 +253,20 @@ def test_a_copy_of_the_log_alone_tells_nothing(house: House, tmp_path: Path) -> 
     house.log.close()
     copy = Path(shutil.copytree(house.folder, tmp_path / "copy"))
     assert traces([copy], [CANARY, "dana", "retail"]) == []
+
+
+def test_each_class_has_times_of_its_own(house: House) -> None:
+    subject = house.people.subject("dana", "retail")
+    times = {"default": (3_600, 0), "staff": (7_200, 5_400)}
+    for name in times:
+        house.payloads.keep(subject, [("/", name)], name)
+
+    def at(seconds: int) -> Eraser:
+        return house.eraser(clock=lambda: time.time() + seconds, times=times.__getitem__)
+
+    with pytest.raises(TooYoung):
+        at(3_700).erase("dana", None, basis="art17", by="")
+    expired = at(3_700).expire()
+    assert (expired.blobs if expired else 0) == 1
+    assert [path.name.split(".")[1] for path in house.payloads.blobs(subject.shelf)] == ["staff"]
+    assert at(5_500).erase("dana", None, basis="art17", by="")[0].blobs == 1

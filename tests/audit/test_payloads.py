@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit.payloads import Gone, Origin, Payloads, before, commitment, made_us
+from aigov.audit.payloads import Gone, Origin, Payloads, commitment, made_us
 from aigov.audit.records import Payload
 from aigov.audit.subjects import Subject
 from aigov.crypto import KeyRing
@@ -54,7 +55,7 @@ def test_it_opens_for_its_person_record_and_log_alone(payloads: Payloads, tmp_pa
         key = LEO.key
     elif change == "id":
         other = payloads.keep(DANA, [("/", "x")])
-        path.rename(path.with_name(other.id + ".sealed"))
+        path.rename(path.with_name(other.id + ".default.sealed"))
         payload = other
     elif change == "origin":
         reader = Payloads(tmp_path / "people", lambda: "log-2")
@@ -96,14 +97,11 @@ def test_no_path_leads_out_of_the_folder(payloads: Payloads, tmp_path: Path, she
 def test_only_what_is_older_expires(payloads: Payloads) -> None:
     payloads.keep(DANA, TEXTS)
     (path,) = payloads.blobs(DANA.shelf)
-    assert payloads.expire(DANA.shelf, made_us(path)) == (0, 0)
-    assert payloads.youngest(DANA.shelf) == made_us(path)
-    assert payloads.expire(DANA.shelf, made_us(path) + 1)[0] == 1
-    assert payloads.youngest(DANA.shelf) == 0
-
-
-def test_the_moment_before_counts_seconds() -> None:
-    assert before(90, 1_000.0) == 910_000_000
+    kept = made_us(path)
+    assert abs(kept / 1e6 - time.time()) < 60
+    assert payloads.expire(DANA.shelf, lambda path: made_us(path) < kept) == (0, 0)
+    assert payloads.expire(DANA.shelf, lambda path: made_us(path) <= kept)[0] == 1
+    assert payloads.blobs(DANA.shelf) == []
 
 
 def test_a_full_disk_keeps_nothing_and_says_so(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from aigov.audit.settings import AuditSettings, Keep, seconds
+from aigov.audit.settings import AuditSettings, Class, Keep, seconds
 from aigov.errors import PolicyError
 from aigov.testing import governor
 
@@ -41,6 +41,11 @@ def test_no_times(text: str) -> None:
         ("{content: both, retention: 9999d}", "1h to 3650d"),
         ("{content: both, retention: 30d, at_least: 31d}", "no longer than `retention`"),
         ("{content: everything}", "both"),
+        ("{content: both, classes: [{name: hr, resources: ['tool:hr*'], retention: 1m}]}", "1h to 3650d"),
+        ("{content: both, classes: [{name: default, resources: [x]}]}", "a name of its own"),
+        ("{content: both, classes: [{name: a, resources: [x]}, {name: a, resources: [z]}]}", "a name of its own"),
+        ("{content: both, classes: [{name: ../x, resources: [x]}]}", "a name of its own"),
+        ("{content: both, classes: [{name: a, resources: ['']}]}", "name resources"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_place(keep: str, named: str) -> None:
@@ -48,3 +53,16 @@ def test_what_makes_no_sense_is_refused_with_its_place(keep: str, named: str) ->
         pass
     assert named in str(caught.value)
     assert "organisation.yaml:" in str(caught.value)
+
+
+def test_the_first_class_that_names_the_resource_counts() -> None:
+    keep = Keep(
+        retention="30d",
+        classes=(
+            Class(name="hr", resources=("tool:hr*",), retention="180d", at_least="30d"),
+            Class(name="tools", resources=("tool:*",), retention="1d"),
+        ),
+    )
+    assert [keep.class_of(name) for name in ("tool:hr:file", "tool:refund", "model:x")] == ["hr", "tools", "default"]
+    assert keep.times("hr") == (180 * 86_400, 30 * 86_400)
+    assert keep.times("default") == keep.times("gone") == (30 * 86_400, 0)
