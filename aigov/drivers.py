@@ -5,12 +5,17 @@ path ends, `settle` returns the answer or raises, outside of any handler, so tha
 another one's text.
 
 Cancelling an asyncio call stops the provider at once; the records still under way are waited for, so
-that the log tells of every call that was made.
+that the log tells of every call that was made. A stream that was cancelled before its release releases nothing.
+
+A stream that its consumer forgot is closed by the garbage collector, in whatever thread that runs, the one
+that writes the log among them. Nobody waits for a record there: it is made in a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
@@ -28,8 +33,9 @@ from aigov.passage import (
     OpenTicket,
     Record,
     Refusal,
-    Release,
+    Released,
     Sealed,
+    Streaming,
 )
 from aigov.plugins import Contribution
 from aigov.review.desk import Case
@@ -50,64 +56,66 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(path: Path, doors: Doors, provider: Callable[[Sealed], Answered] | None = None) -> Any:
     """Take a path to its end and return what it came to."""
-    return _advance(path, None, doors, provider)
+    reply = None
+    while True:
+        try:
+            effect = path.send(reply)
+        except StopIteration as ended:
+            return ended.value
+        reply = _carry_out(effect, doors, provider)
 
 
-def settle(ending: Ending) -> Any:
-    """The released answer; or raises the refusal, or the provider's own exception."""
-    if isinstance(ending, Refusal):
+def settle(ending: Ending | None) -> Any:
+    """The released answer, None for none; or raises the refusal, or the provider's own exception."""
+    if isinstance(ending, (Refusal, Failure)):
         raise ending.error
-    if isinstance(ending, Failure):
-        raise ending.error
-    return ending.value
+    return ending.value if isinstance(ending, Released) else None
 
 
 def stream(path: Path, doors: Doors, provider: Callable[[Sealed], Answered]) -> Generator[Any, None, None]:
-    """The same for a stream: yields the released chunks, and tells the path how many were taken."""
-    step = _advance(path, None, doors, provider)
-    if isinstance(step, Release):
-        taken = 0
+    """The same for a stream: yields the released chunks, and tells the log how many were taken."""
+    ending = run(path, doors, provider)
+    if isinstance(ending, Streaming):
+        taken, here = 0, threading.get_ident()
         try:
-            for chunk in step.chunks:
+            for chunk in ending.chunks:
                 taken += 1
                 yield chunk
+                here = threading.get_ident()
         finally:
-            step = _advance(path, taken, doors, provider)
-    settle(step)
+            ending = _closed(ending.close(taken), doors, here)
+    settle(ending)
+
+
+def _closed(close: Path, doors: Doors, consumer: int) -> Any:
+    """Take a stream's last walk; aside, and not waited for, in another thread than its consumer's."""
+    if threading.get_ident() == consumer:
+        return run(close, doors)
+    with contextlib.suppress(RuntimeError):  # the interpreter is ending: what the log knows as open it says at its end
+        threading.Thread(target=run, args=(close, doors), name="aigov-close", daemon=True).start()
+    return None
 
 
 async def run_async(path: Path, doors: Doors, provider: Callable[[Sealed], Awaitable[Answered]]) -> Any:
     """`run` for asyncio."""
-    return await _Async(path, doors, provider).advance(None)
+    return await _Async(doors, provider).run(path)
 
 
 async def stream_async(
     path: Path, doors: Doors, provider: Callable[[Sealed], Awaitable[Answered]]
 ) -> AsyncGenerator[Any, None]:
     """`stream` for asyncio."""
-    driver = _Async(path, doors, provider)
-    step = await driver.advance(None)
-    if isinstance(step, Release):
+    driver = _Async(doors, provider)
+    ending = await driver.run(path)
+    if isinstance(ending, Streaming):
         taken = 0
         try:
-            for chunk in step.chunks:
+            for chunk in ending.chunks:
                 taken += 1
                 yield chunk
         finally:
-            step = await driver.advance(taken)
-    settle(step)
-
-
-def _advance(path: Path, reply: Any, doors: Doors, provider: Callable[[Sealed], Answered] | None) -> Any:
-    """Carry out effects until the path ends or wants chunks released."""
-    while True:
-        try:
-            effect = path.send(reply)
-        except StopIteration as ended:
-            return ended.value
-        if isinstance(effect, Release):
-            return effect
-        reply = _carry_out(effect, doors, provider)
+            ending = await driver.run(ending.close(taken))
+    settle(ending)
 
 
 def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered] | None) -> Any:
@@ -130,38 +138,40 @@ def _answer(contribution: Contribution, question: tuple[Any, ...]) -> tuple[Any,
 
 
 class _Async:
-    """One path on an event loop. A cancellation is remembered until the path has ended."""
+    """One call on an event loop. A cancellation is remembered until its path has ended."""
 
-    def __init__(self, path: Path, doors: Doors, provider: Callable[[Sealed], Awaitable[Answered]]) -> None:
-        self._path = path
+    def __init__(self, doors: Doors, provider: Callable[[Sealed], Awaitable[Answered]]) -> None:
         self._doors = doors
         self._provider = provider
         self._cancelled: asyncio.CancelledError | None = None
 
-    async def advance(self, reply: Any) -> Any:
-        """Carry out effects until the path ends or wants chunks released."""
+    async def run(self, path: Path) -> Any:
+        """Take a path to its end and return what it came to. Raises the cancellation that came meanwhile."""
+        ending = await self._walk(path)
+        if self._cancelled is not None and isinstance(ending, Streaming):
+            await self._walk(ending.close(0))
+        if self._cancelled is not None:
+            raise self._cancelled
+        return ending
+
+    async def _walk(self, path: Path) -> Any:
+        reply = None
         while True:
             try:
-                effect = self._path.send(reply)
+                effect = path.send(reply)
             except StopIteration as ended:
-                step = ended.value
-                break
-            if isinstance(effect, Release):
-                step = effect
-                break
+                return ended.value
             reply = await self._carry_out(effect)
-        if self._cancelled is not None and not isinstance(step, Release):
-            raise self._cancelled
-        return step
 
     async def _carry_out(self, effect: Any) -> Any:
         if isinstance(effect, Record):
-            return await self._finish(asyncio.ensure_future(self._doors.arecord(effect.record, effect.content)))
+            return await self._record(effect)
         if isinstance(effect, Ask):
             return [await self._ask(one, question) for one, question in effect.questions]
         if isinstance(effect, OpenTicket):
-            kept = asyncio.get_running_loop().run_in_executor(None, self._doors.open_ticket, effect.case)
-            return await self._finish(kept)
+            keeping = asyncio.get_running_loop().run_in_executor(None, self._doors.open_ticket, effect.case)
+            await self._wait(keeping)
+            return keeping.result()
         assert isinstance(effect, Call)
         if self._cancelled is not None:
             return Answered(error=self._cancelled, cancelled=True)
@@ -171,19 +181,25 @@ class _Async:
             return msgspec.structs.replace(answered, cancelled=True)
         return answered
 
+    async def _record(self, effect: Record) -> Receipt | None:
+        """The receipt; None also where the end of the loop, which cancels every task, came between."""
+        recording = asyncio.ensure_future(self._doors.arecord(effect.record, effect.content))
+        await self._wait(recording)
+        return None if recording.cancelled() else recording.result()
+
     async def _ask(self, contribution: Contribution, question: tuple[Any, ...]) -> Any:
         """A plugin answers in a thread of its own, within its limit; a fault of it is its answer."""
         asking = asyncio.wrap_future(contribution.submit(*question))
+        await self._wait(asking)
         try:
-            return await self._finish(asking)
+            return asking.result()
         except GuardFault as fault:
             return fault
 
-    async def _finish(self, future: asyncio.Future[Any]) -> Any:
-        """Wait for `future` even when the call is cancelled meanwhile."""
+    async def _wait(self, future: asyncio.Future[Any]) -> None:
+        """Wait until `future` is done even when the call is cancelled meanwhile."""
         while not future.done():
             try:
                 await asyncio.wait([future])
             except asyncio.CancelledError as cancelled:
                 self._cancelled = cancelled
-        return future.result()

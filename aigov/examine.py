@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ import msgspec
 from aigov.errors import GuardFault
 from aigov.passage import Ask, Snapshot
 from aigov.plugins import Contribution
+from aigov.text.nodes import plain_value
 from aigov.text.normal import normalise
+from aigov.text.spans import Replacement
 from aigov.types import Direction, Finding, Part
 
 T = TypeVar("T")
@@ -59,14 +62,10 @@ def ask(
 def stated_confidence(answers: Iterable[Any]) -> float | None:
     """The lowest `confidence` that the answers state of themselves, as a key or an attribute.
 
-    What is stated but is no number counts as not a number, which no threshold lets through.
+    What is stated but is no number, or cannot be read, counts as not a number, which no threshold lets through.
+    Give it copies: an attribute may be the answer's own code.
     """
-    stated = []
-    for answer in answers:
-        value = answer.get("confidence") if isinstance(answer, Mapping) else getattr(answer, "confidence", None)
-        if value is not None:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            stated.append(float(value) if number else float("nan"))
+    stated = [_number(value) for answer in answers for value in _stated(answer) if value is not None]
     return next((value for value in stated if value != value), min(stated, default=None))
 
 
@@ -79,6 +78,37 @@ def outside(finding: Finding, spans: Iterable[tuple[int, int]]) -> list[Finding]
             at = max(at, end)
     pieces.append((at, finding.end))
     return [msgspec.structs.replace(finding, start=start, end=end) for start, end in pieces if start < end]
+
+
+def untouched(spans: Iterable[Replacement], edits: Iterable[Replacement]) -> list[Replacement]:
+    """Those of disjoint `spans` that no edit touches: half of a token is a token no more."""
+    taken = sorted((start, end) for start, end, _ in edits)
+    kept, at = [], 0
+    for span in sorted(spans):
+        while at < len(taken) and taken[at][1] <= span[0]:
+            at += 1
+        if at == len(taken) or taken[at][0] >= span[1]:
+            kept.append(span)
+    return kept
+
+
+def _stated(answer: Any) -> tuple[Any, ...]:
+    """What an answer says under the key `confidence`, and as its attribute."""
+    kind = type(answer)
+    if kind is dict:
+        return (answer.get("confidence"),)
+    try:
+        key = dict.get(answer, "confidence") if isinstance(answer, dict) else None
+        if isinstance(answer, Mapping) and not isinstance(answer, dict):
+            key = answer.get("confidence")
+        return key, getattr(answer, "confidence", None)
+    except Exception:  # noqa: BLE001 - the answer's own code: what cannot be read cannot vouch for it
+        return (math.nan,)
+
+
+def _number(value: Any) -> float:
+    shown = plain_value(value)
+    return float(shown) if isinstance(shown, (int, float)) and not isinstance(shown, bool) else math.nan
 
 
 def _reply(reply: Any) -> tuple[Any, ...]:

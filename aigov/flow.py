@@ -40,7 +40,7 @@ from aigov import account
 from aigov.audit import records
 from aigov.audit.log import Receipt
 from aigov.errors import AuditUnavailable, Denied, GuardFault, Malformed, ReviewError, ReviewPending
-from aigov.examine import Walk, ask, examine, outside, stated_confidence
+from aigov.examine import Walk, ask, examine, outside, stated_confidence, untouched
 from aigov.laid_out import LaidOutCall
 from aigov.passage import (
     ANSWER,
@@ -64,8 +64,6 @@ from aigov.passage import (
     Passage,
     Record,
     Refusal,
-    Release,
-    Released,
     Request,
     Snapshot,
 )
@@ -162,6 +160,11 @@ def _rendered(edit: Edit, text: str, vault: Session, snapshot: Snapshot) -> tupl
     return edit.start, edit.end, written(made, edit.form)
 
 
+def _copies(answer: Layout | Stream) -> list[Any]:
+    """The answer, or its chunks, built anew as they came: what was laid out, whatever became of the original."""
+    return answer.rebuild({}) if isinstance(answer, Stream) else [answer.rebuild([part.text for part in answer.parts])]
+
+
 def refused(code: str, rule: str, digest: str) -> Decision:
     """A refusal that no guard's ruling stands behind: a fault, or something missing."""
     return Decision(verdict=Verdict.DENY, reasons=(Reason(code=code, rule=rule),), policy_digest=digest)
@@ -216,8 +219,8 @@ class _Path:
         yield from self._decide_answer(answer)
         result, texts = self._restore(answer)
         yield from self._review_answer(result, texts)
-        if answered.chunks is not None:
-            return (yield from self._release_stream(result))
+        if isinstance(answer, Stream):
+            return (yield from self._release_stream(result, answer.sizes))
         return (yield from self._release_value(result))
 
     def preview(self) -> Walk[Decision]:
@@ -308,16 +311,15 @@ class _Path:
         self.passage.take(ANSWER)
         if answered.endless:
             raise self._deny("output.too_large")
-        limits = self.snapshot.limits
+        chunks, limits = answered.chunks, self.snapshot.limits
         answer: Layout | Stream
-        if answered.chunks is not None:
-            chunks = answered.chunks
+        if chunks is not None:
             answer = self._laid_out(lambda: gather(chunks, limits), "output.")
         else:
-            chunks = (answered.value,)
             answer = self._laid_out(lambda: lay_out(answered.value, limits), "output.")
         self.answer_parts = answer.parts
-        self.confidence = stated_confidence(chunks)
+        if not all(type(one) is str for one in chunks or (answered.value,)):
+            self.confidence = stated_confidence(self._laid_out(lambda: _copies(answer), "output."))
         return answer
 
     def _decide_answer(self, answer: Layout | Stream) -> Walk[None]:
@@ -340,12 +342,14 @@ class _Path:
         replaced = self._replacements(self.answer.edits, texts, "output")
         self._keep("output", answer.parts, (splice(text, replaced.get(at, ())) for at, text in enumerate(texts)))
         for index, text in enumerate(texts):
-            restored = self._told(lambda text=text: self.request.session.restore_spans(text, self._sees))  # type: ignore[misc]
+            tokens = self._told(lambda text=text: self.request.session.restore_spans(text, self._sees))  # type: ignore[misc]
+            edited = replaced.get(index, [])
+            restored = untouched(tokens, edited)
             self.restored += len(restored)
-            replaced[index] = sorted([*replaced.get(index, []), *restored])
+            replaced[index] = sorted([*edited, *restored])
         done = tuple(splice(text, replaced[index]) for index, text in enumerate(texts))
         if isinstance(answer, Stream):
-            return answer.rebuild(replaced), done
+            return self._laid_out(lambda: answer.rebuild(replaced), "output."), done
         return self._laid_out(lambda: answer.rebuild(done), "output."), done
 
     def _sees(self, entity: str) -> bool:
@@ -368,22 +372,23 @@ class _Path:
         )
         if receipt is None:
             raise self._deny("audit.unavailable")
-        self.passage.open_gate(receipt)
-        return Released(result)
+        return self.passage.release(receipt, result)
 
-    def _release_stream(self, chunks: Sequence[Any]) -> Walk[Ending]:
+    def _release_stream(self, chunks: Sequence[Any], sizes: Sequence[int]) -> Walk[Ending]:
         """Steps 12 and 13 for a stream: opened durably, released, closed by an outcome that says how much."""
         self.passage.take(OUTCOME)
         receipt = yield Record(self._opened(len(chunks)), self.kept.get("output"))
         if receipt is None:
             raise self._deny("audit.unavailable")
-        self.passage.open_gate(receipt)
-        taken: int = yield Release(tuple(chunks))
-        how: records.Outcome = "released" if taken == len(chunks) else "abandoned"
-        chars = account.size(gather(chunks[:taken], self.snapshot.limits).parts).chars
-        if (yield Record(self._outcome(how, released_chars=chars, released_chunks=taken))) is None:
+        return self.passage.open_stream(receipt, chunks, lambda taken: self._close(taken, sizes))
+
+    def _close(self, taken: int, sizes: Sequence[int]) -> Walk[Refusal | None]:
+        """The end of a stream whose consumer took so many chunks of these sizes."""
+        how: records.Outcome = "released" if taken == len(sizes) else "abandoned"
+        record = self._outcome(how, released_chars=sum(sizes[:taken]), released_chunks=taken)
+        if (yield Record(record)) is None:
             return Refusal(Denied(self._denied("audit.unavailable")))
-        return Released(None)
+        return None
 
     def _keep(self, direction: Direction, parts: Sequence[Part], texts: Iterable[str]) -> None:
         """Have texts kept with the next record, where the policy says so: as the provider sees or gives them."""
@@ -403,9 +408,11 @@ class _Path:
 
     def refuse(self, stop: _Stop) -> Walk[Ending]:
         """End a call that may not go on: recorded as denied, or its answer as withheld."""
-        receipt: Receipt | None = None
-        with suppress(AuditUnavailable):  # who called cannot be named, so nothing can be recorded
-            receipt = yield Record(self._ended(stop))
+        record, receipt = None, None
+        with suppress(Exception):  # who called cannot be named, say: nothing can be recorded, and it is refused still
+            record = self._ended(stop)
+        if record is not None:
+            receipt = yield Record(record)
         if receipt is None:
             return Refusal(Denied(self._denied("audit.unavailable")))
         kind = ReviewPending if stop.ticket else Denied

@@ -3,13 +3,14 @@
 Invariants:
 * `Passage` refuses every step out of order; a step that was taken cannot be taken again.
 * A provider can only be handed a `Sealed` call, and only the receipt of the call's own intent makes one.
-* An answer leaves only after the receipt of its outcome, a stream after that of `stream.opened`.
+* An answer leaves as `Released`, which only the receipt of its outcome makes; a stream as `Streaming`, which
+  only that of its `stream.opened` does.
 * What holds content shows none of it in its repr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -120,13 +121,7 @@ class Call(msgspec.Struct, frozen=True):
     sealed: Sealed
 
 
-class Release(msgspec.Struct, frozen=True):
-    """Effect: hand chunks to a stream's consumer. Answered with how many were taken and whether all."""
-
-    chunks: tuple[Any, ...]
-
-
-Effect = Ask | Record | OpenTicket | Call | Release
+Effect = Ask | Record | OpenTicket | Call
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -138,11 +133,8 @@ class Answered(msgspec.Struct, frozen=True):
     cancelled: bool = False
     endless: bool = False
 
-
-class Released(msgspec.Struct, frozen=True):
-    """An ending: the answer may go to the caller. For a stream it has gone already."""
-
-    value: Any
+    def __repr__(self) -> str:
+        return "Answered()"
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -156,62 +148,113 @@ class Failure(msgspec.Struct, frozen=True):
 
     error: BaseException
 
-
-Ending = Released | Refusal | Failure
+    def __repr__(self) -> str:
+        return "Failure()"
 
 
 class Passage:
-    """Lets a call take the steps in their order, each once, and no other way.
+    """Lets a call take the steps of `order`, each once, and no other way.
 
-    `seal` is the only way to a `Sealed` call, and wants the receipt of this call's intent; `open_gate`
-    is the only way to the release, and wants the receipt of its outcome (a stream: of its opening).
+    `seal` is the only way to a `Sealed` call, and wants the receipt of this call's intent; `release` and
+    `open_stream` are the only ways to an answer that may leave, and want that of its outcome or opening.
     """
 
-    __slots__ = ("_at", "call")
+    __slots__ = ("_at", "_order", "call")
 
-    def __init__(self, call: str) -> None:
+    def __init__(self, call: str, order: tuple[int, ...] = ORDER) -> None:
         self.call = call
+        self._order = order
         self._at = -1
 
     @property
     def step(self) -> int:
         """The number of the step taken last; -1 before the first."""
-        return ORDER[self._at] if self._at >= 0 else -1
+        return self._order[self._at] if self._at >= 0 else -1
 
     def take(self, step: int) -> None:
-        """Enter `step`. Raises OutOfOrder unless it is the very next one."""
-        if self._at + 1 >= len(ORDER) or ORDER[self._at + 1] != step:
-            raise OutOfOrder(f"step {step} after step {self.step}")
-        self._at += 1
+        """Enter `step`. Raises OutOfOrder unless it is the very next one, and needs no receipt."""
+        if step in (CALL, RELEASE):
+            raise OutOfOrder(f"step {step} without a receipt")
+        self._enter(step)
 
     def seal(self, receipt: Receipt, arguments: Mapping[str, Any]) -> Sealed:
         """The sealed call of step 8. Raises OutOfOrder without the receipt of this call's intent."""
-        self._demand(receipt, {"call.intent"})
-        self.take(CALL)
+        self._demand(receipt, "call.intent")
+        self._enter(CALL)
         return Sealed(_WAX, arguments)
 
-    def open_gate(self, receipt: Receipt) -> None:
-        """Enter step 13. Raises OutOfOrder without the receipt of this call's outcome or opened stream."""
-        self._demand(receipt, {"call.outcome", "stream.opened"})
-        self.take(RELEASE)
+    def release(self, receipt: Receipt, value: Any) -> Released:
+        """Step 13. Raises OutOfOrder without the receipt of this call's outcome."""
+        self._demand(receipt, "call.outcome")
+        self._enter(RELEASE)
+        return Released(_WAX, value)
 
-    def _demand(self, receipt: Receipt, kinds: set[str]) -> None:
-        if not isinstance(receipt, Receipt) or receipt.kind not in kinds or receipt.call != self.call:
-            raise OutOfOrder(f"no receipt for {' or '.join(sorted(kinds))}")
+    def open_stream(self, receipt: Receipt, chunks: Iterable[Any], close: Close) -> Streaming:
+        """Step 13 for a stream. Raises OutOfOrder without the receipt of its opening."""
+        self._demand(receipt, "stream.opened")
+        self._enter(RELEASE)
+        return Streaming(_WAX, tuple(chunks), close)
+
+    def _enter(self, step: int) -> None:
+        if self._at + 1 >= len(self._order) or self._order[self._at + 1] != step:
+            raise OutOfOrder(f"step {step} after step {self.step}")
+        self._at += 1
+
+    def _demand(self, receipt: Receipt, kind: str) -> None:
+        if not isinstance(receipt, Receipt) or receipt.kind != kind or receipt.call != self.call:
+            raise OutOfOrder(f"no receipt for {kind}")
 
 
 _WAX = object()
 
 
-class Sealed:
+class _Waxed:
+    """What only a `Passage` makes."""
+
+    __slots__ = ()
+
+    def __init__(self, wax: object) -> None:
+        if wax is not _WAX:
+            raise OutOfOrder(f"{type(self).__name__} is made by `Passage` alone")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Sealed(_Waxed):
     """A call that has a durable intent: the only thing that a provider can be handed."""
 
     __slots__ = ("arguments",)
 
     def __init__(self, wax: object, arguments: Mapping[str, Any]) -> None:
-        if wax is not _WAX:
-            raise OutOfOrder("a call is sealed by `Passage.seal` alone")
+        super().__init__(wax)
         self.arguments = arguments
 
-    def __repr__(self) -> str:
-        return "Sealed()"
+
+class Released(_Waxed):
+    """An ending: an answer that has a durable outcome, and may go to the caller."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, wax: object, value: Any) -> None:
+        super().__init__(wax)
+        self.value = value
+
+
+class Streaming(_Waxed):
+    """An ending: chunks that may go to a stream's consumer. `close(taken)` is the walk that ends the call.
+
+    It is a walk of its own, begun when the consumer has had enough, so that nothing is under way while the
+    stream is held: a collector that finds both may end a generator that waits before the one that needs it.
+    """
+
+    __slots__ = ("chunks", "close")
+
+    def __init__(self, wax: object, chunks: tuple[Any, ...], close: Close) -> None:
+        super().__init__(wax)
+        self.chunks = chunks
+        self.close = close
+
+
+Close = Callable[[int], Generator[Any, Any, Refusal | None]]
+Ending = Released | Streaming | Refusal | Failure

@@ -27,6 +27,9 @@ class Piece(NamedTuple):
     offset: int
     text: str
 
+    def __repr__(self) -> str:
+        return f"Piece(chunk={self.chunk}, chars={len(self.text)})"
+
 
 class Stream:
     """Chunks taken apart. `parts` are the joined texts, one for each path."""
@@ -54,6 +57,15 @@ class Stream:
         ordered = [[held[number] for number in range(len(held))] for held in texts]
         built: list[Any] = guarded(lambda: [root.build(held) for root, held in zip(self._roots, ordered, strict=True)])
         return built
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The characters of each chunk as it came; a key that many chunks share counts in its first alone."""
+        counted = [0] * len(self._roots)
+        for part, pieces in zip(self.parts, self._pieces, strict=True):
+            for piece in pieces[:1] if _is_key(part.path) else pieces:
+                counted[piece.chunk] += len(piece.text)
+        return tuple(counted)
 
     @property
     def plain(self) -> list[Any]:

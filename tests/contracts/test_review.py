@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from aigov import Denied, Principal, ReviewError, ReviewPending
+from aigov import Denied, Principal, Refused, ReviewError, ReviewPending
 from aigov.testing import Trial, governor
 from tests.conftest import CHAT, DANA, LEO, REFUND
 
@@ -165,6 +167,48 @@ def test_an_answer_that_is_sure_is_released(trial: Trial) -> None:
 def test_a_confidence_that_is_no_number_from_0_to_1_counts_as_too_low(trial: Trial, stated: Any) -> None:
     with pytest.raises(ReviewPending):
         trial.gov.call(lambda question: {"confidence": stated}, "sure?", **CHAT, principal=DANA)
+
+
+class Percent(float):
+    """A number that says more of itself than it is."""
+
+    def __float__(self) -> float:
+        return 1.0
+
+
+class Coy(dict[str, Any]):
+    """An answer that hides what it states."""
+
+    confidence = 0.1
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default
+
+
+@dataclasses.dataclass
+class Moody:
+    """An answer whose own code breaks, with content in its words."""
+
+    text: str
+
+    @property
+    def confidence(self) -> float:
+        raise ValueError(self.text)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"confidence": Percent(0.1)}, {"confidence": 10**400}, Coy(), Coy(confidence=0.2), Moody("perhaps")]
+)
+def test_no_answer_gets_around_the_confidence_that_it_states(trial: Trial, answer: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        trial.gov.call(lambda question: answer, "sure?", **CHAT, principal=DANA)
+    assert refused.value.reason in {"review.low_confidence", "review.not_resumable"}
+    assert "perhaps" not in repr(refused.value)
+
+
+def test_a_decimal_is_a_number_too(trial: Trial) -> None:
+    answer = {"confidence": Decimal("0.95")}
+    assert trial.gov.call(lambda question: answer, "sure?", **CHAT, principal=DANA) == answer
 
 
 def test_an_approval_is_no_more_than_what_was_seen(trial: Trial) -> None:
