@@ -2,7 +2,7 @@
 
 Invariants:
 * Guards see the normal form; what they find is reported in offsets of the text as it was given.
-* A guard that breaks stops the call: nothing here treats a fault as "nothing found".
+* A guard that breaks stops the call: nothing here treats a fault as "nothing found", and nothing of it is remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from aigov.errors import GuardFault
 from aigov.passage import Ask, Snapshot
 from aigov.plugins import Contribution
+from aigov.privacy.recall import Recall
 from aigov.text.nodes import plain_value
 from aigov.text.normal import normalise
 from aigov.text.spans import Replacement
@@ -25,18 +26,46 @@ T = TypeVar("T")
 Walk = Generator[Any, Any, T]
 
 
-def examine(snapshot: Snapshot, parts: Sequence[Part], direction: Direction) -> Walk[tuple[Finding, ...]]:
+def examine(
+    snapshot: Snapshot, parts: Sequence[Part], direction: Direction, recall: Recall | None = None
+) -> Walk[tuple[Finding, ...]]:
     """Steps 3 and 4: every finding of every guard, in offsets of the text as it was given.
 
-    Raises GuardFault where a guard broke.
+    `recall`: what the built-in guards found in these parts before, under this very policy, is not looked for again.
+    Third parties are asked each time. Raises GuardFault where a guard broke.
     """
+    if recall is None:
+        return (yield from _looked(snapshot, parts, direction, (True, False)))
+    keys = [recall.key(snapshot.digest, direction, part) for part in parts]
+    known = [recall.get(key) for key in keys]
+    new = [part for part, old in zip(parts, known, strict=True) if old is None]
+    own = yield from _looked(snapshot, new, direction, (True,))
+    by_path: dict[str, list[Finding]] = {part.path: [] for part in new}
+    for finding in own:
+        by_path[finding.path].append(finding)
+    for part, key, old in zip(parts, keys, known, strict=True):
+        if old is None:
+            recall.put(key, tuple(by_path[part.path]))
+    recalled = [finding for old in known if old is not None for finding in old]
+    others = yield from _looked(snapshot, parts, direction, (False,))
+    return (*recalled, *own, *others)
+
+
+def _looked(
+    snapshot: Snapshot, parts: Sequence[Part], direction: Direction, trusted: tuple[bool, ...]
+) -> Walk[tuple[Finding, ...]]:
+    """What guards of these kinds find, built in (True) and third parties (False)."""
+    screens = [one for one in snapshot.guards.screen if one.trusted in trusted]
+    detectors = [one for one in snapshot.guards.detect if one.trusted in trusted]
     found: list[Finding] = []
-    normal = [normalise(part.text) for part in parts]
-    seen = [msgspec.structs.replace(part, text=form.text) for part, form in zip(parts, normal, strict=True)]
-    for answers in (yield from ask(snapshot.guards.screen, [(part, direction) for part in parts])):
+    for answers in (yield from ask(screens, [(part, direction) for part in parts])):
         for part, findings in zip(parts, answers, strict=True):
             found += (msgspec.structs.replace(finding, path=part.path) for finding in findings)
-    for answers in (yield from ask(snapshot.guards.detect, [(part, direction) for part in seen])):
+    if not detectors or not parts:
+        return tuple(found)
+    normal = [normalise(part.text) for part in parts]
+    seen = [msgspec.structs.replace(part, text=form.text) for part, form in zip(parts, normal, strict=True)]
+    for answers in (yield from ask(detectors, [(part, direction) for part in seen])):
         for part, form, findings in zip(parts, normal, answers, strict=True):
             for finding in findings:
                 start, end = form.original(finding.start, finding.end)

@@ -485,7 +485,7 @@ class _Path:
 
     def _examine(self, parts: Sequence[Part], direction: Direction) -> Walk[tuple[Finding, ...]]:
         """Steps 3 and 4 or 9: all findings; a guard that broke ends the call."""
-        return (yield from self._guarded(examine(self.snapshot, parts, direction)))
+        return (yield from self._guarded(examine(self.snapshot, parts, direction, self.request.session.recall)))
 
     def _guarded(self, asking: Walk[T]) -> Walk[T]:
         """Let guards be asked; the first fault stops the call, under the guard's name."""

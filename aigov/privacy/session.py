@@ -22,6 +22,7 @@ from aigov.crypto import keyed_digest
 from aigov.errors import AigovError
 from aigov.privacy.places import places
 from aigov.privacy.readings import Reading, readings
+from aigov.privacy.recall import Recall
 from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, spell
 from aigov.privacy.vault import Drawer, Entry, Kept
 from aigov.text.shapes import Shape, meant, quoted, shape
@@ -66,7 +67,7 @@ class Session:
 
     __slots__ = (
         "_bounds", "_chars", "_codes", "_drawer", "_entities", "_key", "_lock", "_reserved", "_salt", "_unkept",
-        "_values", "id", "ref",
+        "_values", "id", "recall", "ref",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,7 @@ class Session:
         self._entities: dict[str, str] = {}
         self._reserved: set[str] = set()
         self._chars = 0
+        self.recall = Recall(key)
         self._drawer = drawer
         self._unkept: list[Entry] = []
 
@@ -178,6 +180,7 @@ class Session:
         """Forget every value. Their tokens are restored no more."""
         with self._lock:
             self._clear()
+        self.recall = Recall(self._key)
 
     def _clear(self) -> None:
         self._reserved.update(self._values)
