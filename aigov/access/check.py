@@ -14,7 +14,7 @@ import msgspec
 
 from aigov.access import matcher
 from aigov.access.choice import choose
-from aigov.access.load import Policy, load, role_names, subject_graphs
+from aigov.access.load import Policy, load, place, role_names, subject_graphs
 from aigov.access.rules import Rule
 from aigov.access.settings import SUBJECT, TENANT, AccessSettings
 from aigov.errors import Location, Problem
@@ -111,7 +111,7 @@ def _unreachable(policy: Policy, settings: AccessSettings) -> Iterator[Problem]:
     roles = role_names(policy, settings)
     apart = given | _constants(matcher.tree(policy.model.definitions["m"].value)) | {""}
     near: dict[str, list[str]] = {}
-    who, where = _place(policy, SUBJECT), _place(policy, TENANT)
+    who, where = place(policy, SUBJECT), place(policy, TENANT)
     for rule in policy.rules if given and where >= 0 else ():
         if rule.ptype != "p" or rule.fields[where] in apart:
             continue
@@ -216,13 +216,6 @@ def _pattern_fields(policy: Policy) -> dict[str, set[str]]:
 
 def _column(policy: Policy, source: str) -> dict[str, Location]:
     """The values of the `p` field that goes by the name of the request field for `source`, with their place."""
-    place = _place(policy, source)
-    rules = [rule for rule in policy.rules if rule.ptype == "p"] if place >= 0 else []
-    return {rule.fields[place]: policy.where(rule) for rule in rules}
-
-
-def _place(policy: Policy, source: str) -> int:
-    """The place of the `p` field that goes by the name of the request field for `source`, -1 without."""
-    fields = policy.model.definitions["p"].fields
-    names = [name.removeprefix("r_") for name, given in policy.field_of.items() if given == source]
-    return fields.index(names[0]) if names and names[0] in fields else -1
+    at = place(policy, source)
+    rules = [rule for rule in policy.rules if rule.ptype == "p"] if at >= 0 else []
+    return {rule.fields[at]: policy.where(rule) for rule in rules}

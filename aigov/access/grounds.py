@@ -8,14 +8,16 @@ Invariants:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aigov.access import asking, explain
 from aigov.access.compiled import Compiled
 from aigov.access.guard import BREAK_GLASS, DENIED, ON_BEHALF_DENIED, TENANT_MISSING, Access
+from aigov.access.load import place
 from aigov.access.rules import Rule
-from aigov.access.settings import SUBJECT
+from aigov.access.settings import SUBJECT, TENANT
 from aigov.types import Principal, Ruling
 
 MAX_RULES = 256
@@ -40,8 +42,7 @@ class Explainer:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._lines: dict[int, Rule] = {}
-        self._about: dict[str, list[Rule]] = {}
+        self._about: dict[tuple[str, str], list[Rule]] = {}
 
     def __call__(self, principal: Principal, action: str, resource: str, rulings: Iterable[Ruling]) -> Grounds | None:
         """The grounds of the ruling that access made of this question; None where it made none."""
@@ -97,38 +98,29 @@ class Explainer:
         return ""
 
     def _rules_about(self, engine: Compiled, request: asking.Request) -> list[Rule]:
-        """Some rules that name who asks or a role that they have somewhere."""
+        """Some rules, of the tenant at hand or of every one, that name who asks or a role that they have there."""
         policy = self._access.policy
-        fields = policy.model.definitions["p"].fields
-        asked = policy.model.definitions["r"].fields[policy.request.index(SUBJECT)]
-        if asked not in fields:
+        who, where = place(policy, SUBJECT), place(policy, TENANT)
+        if who < 0:
             return [rule for rule in policy.rules if rule.ptype == "p"][:MAX_RULES]
         if not self._about:
-            about: dict[str, list[Rule]] = {}
+            about: dict[tuple[str, str], list[Rule]] = {}
             for rule in policy.rules:
                 if rule.ptype == "p":
-                    about.setdefault(rule.fields[fields.index(asked)], []).append(rule)
+                    key = rule.fields[who], rule.fields[where] if where >= 0 else ""
+                    about.setdefault(key, []).append(rule)
             self._about = about
-        subject = str(request[policy.request.index(SUBJECT)])
-        names = {subject}.union(
-            *(tenant.reach(subject) for graph in engine.graphs.values() for tenant in _tenants(graph, request))
-        )
-        return [rule for name in sorted(names) for rule in self._about.get(name, ())[:MAX_RULES]][:MAX_RULES]
+        given = dict(zip(policy.request, request, strict=True))
+        subject, tenant = str(given[SUBJECT]), str(given.get(TENANT, ""))
+        names = {subject}.union(*(graph.reach(subject, tenant) for graph in engine.graphs.values()))
+        keys = [(name, held) for name in sorted(names) for held in ((tenant, "*") if where >= 0 else ("",))]
+        return [rule for key in keys for rule in self._about.get(key, ())[:MAX_RULES]][:MAX_RULES]
 
     def _rule(self, where: str) -> Rule | None:
         """The rule of a ruling, by its line; None where none decided."""
         line = where.rpartition(":")[2]
         if not line.isdigit():
             return None
-        if not self._lines:
-            self._lines = {rule.line: rule for rule in self._access.policy.rules}
-        return self._lines.get(int(line))
-
-
-def _tenants(graph: Any, request: asking.Request) -> list[Any]:
-    """The role graphs of the tenants that a request names: of all others, none can be what it came near to."""
-    return [graph.tenants[value] for value in {"", *filter(_is_text, request)} if value in graph.tenants]
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+        rules = self._access.policy.rules  # in the order of their lines
+        at = bisect_left(rules, int(line), key=lambda rule: rule.line)
+        return rules[at] if at < len(rules) and rules[at].line == int(line) else None

@@ -21,7 +21,8 @@ from aigov.access.choice import Choice, choose
 from aigov.access.compiled import Compiled
 from aigov.access.compiling import graphs
 from aigov.access.guard import Access, Answer
-from aigov.access.load import Policy, role_problem, with_rule
+from aigov.access.hierarchy import role_problem
+from aigov.access.load import Policy, with_rule
 from aigov.access.roles import Graph
 from aigov.access.rules import Rule
 from aigov.access.terms import Unsupported
@@ -44,11 +45,6 @@ class Live:
     def answer(self, principal: Principal, action: str, resource: str) -> Answer:
         """What the policy in force says."""
         return self._held.answer(principal, action, resource)
-
-    def swap(self, access: Access) -> None:
-        """Put another policy in force."""
-        with self._lock:
-            self._held = access
 
     def add(self, ptype: str, *fields: str) -> None:
         """One rule more, behind all others. Raises PolicyError, and then nothing has changed."""

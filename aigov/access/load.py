@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from aigov.access import matcher, patterns
 from aigov.access import model as models
 from aigov.access import resources as descriptions
 from aigov.access import rules as lines
+from aigov.access.hierarchy import cycle_problems
 from aigov.access.model import Definition, Model
 from aigov.access.rules import Rule
 from aigov.access.settings import (
@@ -42,8 +42,6 @@ PRIORITY = "priority(p_eft) || deny"
 SUBJECT_PRIORITY = "subjectPriority(p_eft) || deny"
 OPEN = "!some(where (p_eft == deny))"
 EFFECTS = (ALLOW_OVERRIDE, DENY_OVERRIDE, PRIORITY, SUBJECT_PRIORITY)
-MAX_HOPS = 9
-Links = Mapping[str, tuple[str, ...]]
 Kinds = Mapping[str, str]
 NO_KINDS: Kinds = MappingProxyType({})
 
@@ -128,30 +126,18 @@ def with_rule(policy: Policy, rule: Rule) -> Policy:
     return msgspec.structs.replace(policy, rules=(*policy.rules, rule))
 
 
-def role_problem(above: Links, name: str) -> str:
-    """What is wrong with the roles of one tenant, where the links of `name` are new; "" where nothing is."""
-    depth: dict[str, int] = {}
-    for start in (name, *above):
-        found = _too_deep(start, above, depth)
-        if found:
-            return found[2]
-    return ""
-
-
-def links(rules: Sequence[Rule], key: str = "g") -> dict[str, dict[str, tuple[str, ...]]]:
-    """The role graph of one `g`, by tenant ("" where it has none): name to the roles above it in rights."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for rule in rules:
-        if rule.ptype == key:
-            found[rule.fields[2] if len(rule.fields) > 2 else ""][rule.fields[0]].append(rule.fields[1])
-    return {domain: {name: tuple(above) for name, above in graph.items()} for domain, graph in found.items()}
-
-
 def role_names(policy: Policy, settings: AccessSettings) -> frozenset[str]:
     """Every name that is a role of who asks: second in a `g` line, listed in `access.roles`, for emergencies."""
     graphs = subject_graphs(policy)
     listed = {*settings.roles, *filter(None, [settings.break_glass.role])}
     return frozenset(listed) | {rule.fields[1] for rule in policy.rules if rule.ptype in graphs}
+
+
+def place(policy: Policy, source: str) -> int:
+    """The place of the `p` field that goes by the name of the request field for `source`, -1 without."""
+    fields = policy.model.definitions["p"].fields
+    names = [name.removeprefix("r_") for name, given in policy.field_of.items() if given == source]
+    return fields.index(names[0]) if names and names[0] in fields else -1
 
 
 def subject_graphs(policy: Policy) -> frozenset[str]:
@@ -261,7 +247,7 @@ def _pattern_problems(definition: Definition, tree: ast.expr) -> Iterator[Proble
 def _rule_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with rules that are well formed."""
     for definition in model.section("g"):
-        yield from _cycle_problems([rule for rule in rules if rule.ptype == definition.key], text)
+        yield from cycle_problems([rule for rule in rules if rule.ptype == definition.key], text)
     yield from _line_problems(model, rules, text, request)
 
 
@@ -291,43 +277,6 @@ def _priority_problems(model: Model, rules: Sequence[Rule], text: Text) -> Itera
         value = rule.fields[index[rule.ptype]] if rule.ptype in index else "0"
         if not (value.isascii() and value.isdigit() and len(value) < 10):
             yield text.problem(rule.line, 1, "the priority is no whole number", "smaller decides first")
-
-
-def _cycle_problems(rules: Sequence[Rule], text: Text) -> Iterator[Problem]:
-    """A cycle, or a path that Casbin would stop following; named at the line that closes it."""
-    for tenant, graph in links(rules, rules[0].ptype if rules else "g").items():
-        depth: dict[str, int] = {}
-        for name in graph:
-            closing = _too_deep(name, graph, depth)
-            if closing:
-                wanted = (*closing[:2], *([tenant] if tenant else []))
-                line = next(rule.line for rule in rules if rule.fields == wanted)
-                yield text.problem(line, 1, closing[2], "take one of its `g` lines out")
-                break
-
-
-def _too_deep(start: str, graph: Links, depth: dict[str, int]) -> tuple[str, str, str] | None:
-    """The link that closes a cycle or makes a path too long, or None. Iterative: a hostile file is deep."""
-    open_names: set[str] = set()
-    work: list[tuple[str, bool]] = [(start, False)]
-    while work:
-        name, done = work.pop()
-        if done:
-            open_names.discard(name)
-            depth[name] = max((depth[above] + 1 for above in graph.get(name, ())), default=0)
-            if depth[name] > MAX_HOPS:
-                above = max(graph[name], key=lambda each: depth[each])
-                return name, above, f"a role path is longer than the {MAX_HOPS} steps that Casbin follows"
-            continue
-        if name in depth:
-            continue
-        open_names.add(name)
-        work.append((name, True))
-        for above in graph.get(name, ()):
-            if above in open_names:
-                return name, above, f"the role `{above[:40]}` is its own ancestor"
-            work.append((above, False))
-    return None
 
 
 def _evaluated_problems(model: Model, rules: Sequence[Rule], text: Text, request: Sequence[str]) -> Iterator[Problem]:

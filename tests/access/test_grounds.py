@@ -120,3 +120,10 @@ def test_breaking_the_glass_is_recorded_with_reason_and_end_and_told_to_people_a
     assert level_of(intent) == logging.ERROR
     assert gist(intent)["break_glass"] == f"life_at_risk until {until}"
     assert level_of({**intent, "access": None}) == logging.INFO
+
+
+def test_the_nearest_line_is_looked_for_in_the_tenant_that_was_asked_about(build) -> None:
+    others = "".join(f"p, support-agent, bank{at}, x{at}, chat, allow\n" for at in range(MAX_RULES + 50))
+    access = build(others + POLICY)
+    found = grounds(access, Principal(id="dana", tenant="retail"), "write", "kb:faq")
+    assert found == Grounds(near=f"access/policy.csv:{MAX_RULES + 54} act")
