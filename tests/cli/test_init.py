@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 
@@ -65,6 +66,7 @@ def test_what_a_folder_ignores_already_is_not_said_twice(aigov, tmp_path) -> Non
     assert lines == ["/keys", "audit/", "review", "/audit.*", "/vault/values.db*"]
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="no git here")
 def test_what_a_running_program_writes_is_ignored_by_git(aigov, here) -> None:
     """Tickets, the record and the vault lie beside the policy."""
     layer = here / "policies" / "organisation.yaml"
