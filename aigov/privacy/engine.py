@@ -1,4 +1,4 @@
-"""The one door to presidio-analyzer: a text in, every finding of every recogniser out.
+"""Presidio's recognisers, loaded and prepared: a text in, every finding of every recogniser out.
 
 Presidio, and spaCy that it imports, take 1.5 s to import; nothing of them is imported before `load`.
 
@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aigov.errors import AigovError, GuardFault
-from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Timed, analysing, compile_linear, seconds_left
+from aigov.privacy.analysis import Analysis, Nonsense, sound
+from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear
 from aigov.privacy.settings import Custom
 from aigov.privacy.tokens import ENTITY
 from aigov.privacy.words import LANGUAGE, ContextScores, Words
+from aigov.text.cache import user_folder
+from aigov.text.scan import Scanner
 from aigov.types import Finding
 
 KIND = "pii"
@@ -32,6 +34,9 @@ _ENTITY = re.compile(ENTITY)
 _WARM = "Call +1 212 555 0199 or write to nobody@example.com, account number 8471625536, https://example.com/a"
 
 
+Results = Callable[[str, str], tuple[Finding, ...]]
+
+
 class Unfit(AigovError):
     """A recogniser that cannot be run, and why. Holds names and types, no content."""
 
@@ -39,13 +44,14 @@ class Unfit(AigovError):
 
 
 class Engine:
-    """Presidio's analyzer with one policy's recognisers. `entities`: every type that it can find."""
+    """Presidio's recognisers of one policy. `entities`: every type that they find; `scanner`: how it was made."""
 
-    __slots__ = ("_analyzer", "entities")
+    __slots__ = ("_results", "entities", "scanner")
 
-    def __init__(self, analyzer: Any, entities: frozenset[str]) -> None:
-        self._analyzer = analyzer
+    def __init__(self, results: Results, entities: frozenset[str], scanner: Scanner | None) -> None:
+        self._results = results
         self.entities = entities
+        self.scanner = scanner
 
     @classmethod
     def build(cls, loaded: Sequence[Any], custom: Iterable[Custom] = ()) -> Engine:
@@ -53,8 +59,14 @@ class Engine:
 
         Raises Unfit for a pattern that `settings.check` would have refused.
         """
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_SILENCE)
         every = [*loaded, *map(_recognizer, custom)]
-        engine = cls(_analyzer(every), entities(every))
+        if any(_rescores(one) for one in every):
+            engine = cls(_presidio(every), entities(every), None)
+        else:
+            analysis = Analysis(every, _words(), user_folder())
+            engine = cls(_analysed(analysis), entities(every), analysis.scanner)
         engine.findings(_WARM)
         return engine
 
@@ -65,33 +77,17 @@ class Engine:
         """
         if not text:
             return ()
-        results: list[Any] = []
-        fault = ""
+        fault = "guard.fault"
         with analysing(text):
             try:
-                results = self._analyzer.analyze(text, LANGUAGE, score_threshold=0.0)
+                return self._results(text, path)
             except GuardFault as error:
                 fault = error.code
+            except TimeoutError:
+                fault = TIMEOUT
             except Exception:  # noqa: BLE001 - a recogniser's error may hold the text; it becomes a refusal without it
                 fault = "guard.fault"
-            if not fault and seconds_left(0.0) <= 0:  # a recogniser's own time limit may have ended in silence
-                fault = TIMEOUT
-        if fault or not all(self._sound(result, len(text)) for result in results):
-            raise GuardFault("privacy", fault or "guard.fault")
-        return tuple(_finding(result, path) for result in results)
-
-    def _sound(self, result: Any, length: int) -> bool:
-        """Whether a result names a declared type, a span of the text and a score: a type could hold content."""
-        start, end, score = result.start, result.end, result.score
-        return (
-            result.entity_type in self.entities
-            and type(start) is int
-            and type(end) is int
-            and 0 <= start < end <= length
-            and isinstance(score, (int, float))
-            and math.isfinite(score)
-            and 0 <= score <= 1
-        )
+        raise GuardFault("privacy", fault)
 
     def __repr__(self) -> str:
         return f"Engine(entities={len(self.entities)})"
@@ -131,19 +127,53 @@ def _fit(recognizer: Any) -> Any:
     return recognizer
 
 
-def _analyzer(recognizers: list[Any]) -> Any:
-    """Presidio's engine over exactly these recognisers, on our own words."""
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+def _words() -> Any:
     from presidio_analyzer.nlp_engine import NlpEngine
     from spacy.lang.en.stop_words import STOP_WORDS
 
     NlpEngine.register(Words)  # for a recogniser that asks for the kind of its engine
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_SILENCE)
-    words: Any = Words(STOP_WORDS)
+    return Words(STOP_WORDS)
+
+
+def _rescores(recognizer: Any) -> bool:
+    """Whether a recogniser changes scores by all results, its own and the others': Presidio's engine asks it."""
+    from presidio_analyzer import EntityRecognizer
+
+    own = "enhance_using_context" in vars(recognizer)
+    return own or type(recognizer).enhance_using_context is not EntityRecognizer.enhance_using_context
+
+
+def _analysed(analysis: Analysis) -> Results:
+    """What the one pass finds, as findings."""
+    names = analysis.names
+
+    def results(text: str, path: str) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(kind=KIND, type=hit.type, start=hit.start, end=hit.end, score=float(hit.score),
+                    detector=hit.named or names[hit.by], path=path)
+            for hit in analysis.results(text)
+        )  # fmt: skip
+
+    return results
+
+
+def _presidio(recognizers: list[Any]) -> Results:
+    """What Presidio's own engine finds with exactly these recognisers on our words, as findings."""
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+
     scores: Any = ContextScores()
     registry = RecognizerRegistry(recognizers, supported_languages=[LANGUAGE])
-    return AnalyzerEngine(registry, words, supported_languages=[LANGUAGE], context_aware_enhancer=scores)
+    analyzer = AnalyzerEngine(registry, _words(), supported_languages=[LANGUAGE], context_aware_enhancer=scores)
+    known = entities(recognizers)
+
+    def results(text: str, path: str) -> tuple[Finding, ...]:
+        found = analyzer.analyze(text, LANGUAGE, score_threshold=0.0)
+        Stopwatch().left()  # a recogniser's own time limit may have ended in silence
+        if not all(sound(result, known, len(text)) for result in found):
+            raise Nonsense
+        return tuple(_finding(result, path) for result in found)
+
+    return results
 
 
 def _prepared(recognizer: Any) -> Any:

@@ -59,7 +59,8 @@ class Plan:
         self._foreign = re.compile(own.international_prefix or "(?!)")
         self._prefix = re.compile(own.national_prefix_for_parsing or "(?!)")
         self._transforms = bool(own.national_prefix_transform_rule)
-        same = [PhoneMetadata.metadata_for_region(one, None) for one in COUNTRY_CODE_TO_REGION_CODE[own.country_code]]
+        regions = COUNTRY_CODE_TO_REGION_CODE[own.country_code or 0]
+        same = [PhoneMetadata.metadata_for_region(one, None) for one in regions]
         main = same[0]  # what is stripped of a number with its country's code is the main region's prefix
         if main is None or main.national_prefix_for_parsing != own.national_prefix_for_parsing:
             raise KeyError(region)
@@ -109,7 +110,7 @@ class Phones:
         self._plans = {region: Plan(region) for region in self._regions}
         self._outside = _outside()
 
-    def spans(self, text: str, check: Callable[[], None] = lambda: None) -> list[tuple[int, int]]:
+    def spans(self, text: str, check: Callable[[], object] = lambda: None) -> list[tuple[int, int]]:
         """Start and end of every number of any of the regions, of spans within one another the outer.
 
         `check` is called now and then and may raise. Raises TooMany.
@@ -136,7 +137,7 @@ class _Search:
 
     def __init__(
         self, text: str, regions: Sequence[str], leniency: int, plans: dict[str, Plan], outside: Any,
-        check: Callable[[], None],
+        check: Callable[[], object],
     ) -> None:  # fmt: skip
         from phonenumbers.phonenumbermatcher import _PATTERN, _SLASH_SEPARATED_DATES
 

@@ -94,6 +94,8 @@ class Artifacts:
         self.nlp_engine = engine
         self.entities: list[Any] = []
         self.scores: list[float] = []
+        self._seen: dict[int, int] = {}
+        self._lines: dict[int, str] = {}
 
     @cached_property
     def tokens(self) -> list[Token]:
@@ -122,21 +124,40 @@ class Artifacts:
     @cached_property
     def keywords(self) -> list[str]:
         """The base forms that carry meaning: no stop words, no punctuation, no space."""
-        return [self.lemmas[at] for at in self._keyword_at]
+        return [word for word in self.lemmas if self.nlp_engine.counts(word)]
 
     def words_before(self, start: int) -> list[str]:
         """The keywords at and before the token that covers `start`: that one's own and five more."""
-        covering = bisect.bisect_right(self._ends, start)
-        last = bisect.bisect_right(self._keyword_at, covering)
-        return [self.lemmas[at] for at in self._keyword_at[max(0, last - WORDS_BEFORE - 1) : last]]
+        found: list[str] = []
+        at = min(bisect.bisect_right(self._ends, start), len(self._ends) - 1)
+        while len(found) <= WORDS_BEFORE and (at := self._keyword_from(at)) >= 0:
+            found.append(lemma(self._words[at]))
+            at -= 1
+        return found
+
+    def line_before(self, start: int) -> str:
+        """The same words, a line each: no keyword holds a line break."""
+        at = bisect.bisect_right(self._ends, start)
+        if at not in self._lines:
+            self._lines[at] = "\n".join(self.words_before(start))
+        return self._lines[at]
+
+    def _keyword_from(self, at: int) -> int:
+        """The last keyword at or before a token, -1 for none; no token is looked at for two findings."""
+        first, seen = at, self._seen
+        while at >= 0 and at not in seen and not self.nlp_engine.counts(lemma(self._words[at])):
+            at -= 1
+        seen[first] = seen[at] = at = seen.get(at, at)
+        return at
+
+    @cached_property
+    def _words(self) -> list[str]:
+        words: list[str] = _WORD.findall(self._text)
+        return words
 
     @cached_property
     def _ends(self) -> list[int]:
-        return [token.idx + len(token) for token in self.tokens]
-
-    @cached_property
-    def _keyword_at(self) -> list[int]:
-        return [at for at, word in enumerate(self.lemmas) if self.nlp_engine.counts(word)]
+        return [match.end() for match in _WORD.finditer(self._text)]
 
     def __repr__(self) -> str:
         return f"Artifacts(chars={len(self._text)})"
@@ -223,6 +244,30 @@ class ContextScores:
         if support is not None:
             result.score = min(max(result.score + GAIN, FLOOR), CEILING)
         return result
+
+
+class Support:
+    """The context words of one recogniser: whether one stands before a finding, and what that is worth."""
+
+    __slots__ = ("_search",)
+
+    def __init__(self, context: Sequence[str]) -> None:
+        # A word with a line break is part of no word; `(?!)` is an expression that nothing matches.
+        words = ["(?!)" if "\n" in word else re.escape(word) for word in _lowered(context)]
+        self._search = re.compile("|".join(words)).search if words else None
+
+    def __bool__(self) -> bool:
+        return self._search is not None
+
+    def near(self, artifacts: Any, start: int) -> bool:
+        """Whether a context word is part of a word before a finding that begins at `start`."""
+        line = artifacts.line_before(start)
+        return bool(line and self._search and self._search(line))
+
+    @staticmethod
+    def raised(score: float) -> float:
+        """The score with a context word near."""
+        return min(max(score + GAIN, FLOOR), CEILING)
 
 
 def lemma(word: str) -> str:

@@ -210,7 +210,7 @@ class _Reading:
         name = str(place)
         if name in ("AT_BOUNDARY", "AT_NON_BOUNDARY") and not self._linear:
             return Edge(r"\b" if name == "AT_BOUNDARY" else r"\B")
-        return Look(1)
+        return Look(2)  # `$` also stands before a line break at the very end: it looks beyond that
 
     def _assert(self, given: tuple[int, Any], flags: int) -> Node:
         direction, inner = given

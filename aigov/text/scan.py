@@ -35,11 +35,22 @@ _SUFFIX = ".scan"
 
 
 class Expression(NamedTuple):
-    """One exact expression: for the `regex` module under these flags, or for RE2 if `linear`."""
+    """One exact expression: for the `regex` module under these flags, or for RE2 if `linear`.
+
+    `once`: it is asked only whether it could match at all, so its window is the whole text.
+    """
 
     source: str
     flags: int
     linear: bool = False
+    once: bool = False
+
+
+class Gate(NamedTuple):
+    """What the database holds of an expression: `once` if one match is enough to know."""
+
+    source: str
+    once: bool
 
 
 class Window(NamedTuple):
@@ -53,23 +64,23 @@ class Window(NamedTuple):
 class Scanner:
     """Expressions compiled for one pass. `made`: how the database came to be; `whole`: expressions without a gate."""
 
-    __slots__ = ("_always", "_edges", "_gates", "_members", "_pass", "_signs", "made", "whole")
+    __slots__ = ("_always", "_members", "_pass", "_signs", "made", "whole")
 
     def __init__(self, expressions: Sequence[Expression], folder: Path | None = None) -> None:
         """Compile, or read what was compiled before from `folder`, where it is kept as well."""
         self._signs = Signs()
-        outlines = [outline(*one) for one in expressions]
-        gates = sorted({one.gate for one in outlines if one})
+        outlines = [outline(one.source, one.flags, one.linear) for one in expressions]
+        seen = [(Gate(seen.gate, one.once) if seen else None) for one, seen in zip(expressions, outlines, strict=True)]
+        gates = sorted({gate for gate in seen if gate})
         self._pass, refused, self.made = _passing(gates, folder)
-        usable = [None if self._pass is None or one is None or one.gate in refused else one for one in outlines]
-        self._gates = tuple(usable)
-        self._edges = tuple(_edges(one) if one else None for one in usable)
-        self._members: dict[int, list[int]] = {}
-        for index, one in enumerate(usable):
-            if one:
-                self._members.setdefault(gates.index(one.gate), []).append(index)
-        self._always = tuple(index for index, one in enumerate(usable) if one is None)
+        taken = {gate: number for number, gate in enumerate(gates) if self._pass and gate not in refused}
+        self._always = tuple(index for index, gate in enumerate(seen) if gate not in taken)
         self.whole = len(self._always)
+        self._members: dict[int, list[_Member]] = {}
+        for index, (gate, one) in enumerate(zip(seen, outlines, strict=True)):
+            if gate in taken and gate and one:
+                member = _Member(index, None if gate.once else one, _edges(one))
+                self._members.setdefault(taken[gate], []).append(member)
 
     def scan(self, text: str) -> Places:
         """Where each expression could match in this text."""
@@ -78,14 +89,12 @@ class Scanner:
         if self._pass is not None and self._members:
             data = self._signs.write(text)
             for gate, ends in self._pass(data).items():
-                for index in self._members[gate]:
-                    found, edges = self._gates[index], self._edges[index]
-                    if found is not None and edges is not None:
-                        windows[index] = _windows(found, edges, data, ends)
-        return windows
+                for index, one, edges in self._members[gate]:
+                    windows[index] = [every] if one is None else _windows(one, edges, data, ends)
+        return {index: found for index, found in windows.items() if found}
 
     def __repr__(self) -> str:
-        return f"Scanner(expressions={len(self._gates)}, whole={self.whole}, made={self.made!r})"
+        return f"Scanner(gates={len(self._members)}, whole={self.whole}, made={self.made!r})"
 
 
 Places = dict[int, list[Window]]
@@ -113,6 +122,14 @@ class _Edges(NamedTuple):
 
     after: Callable[..., Any]
     before: Callable[..., Any]
+
+
+class _Member(NamedTuple):
+    """An expression behind a gate: its number, its outline unless it is asked once, its edges."""
+
+    number: int
+    outline: Outline | None
+    edges: _Edges
 
 
 def _edges(one: Outline) -> _Edges:
@@ -165,7 +182,7 @@ def _stop(one: Outline, edges: _Edges, data: bytes, last: int) -> int:
     return min(len(data), apart.start() + one.ahead) if apart else len(data)
 
 
-def _passing(gates: list[str], folder: Path | None) -> tuple[Pass | None, frozenset[str], Made]:
+def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, frozenset[Gate], Made]:
     """The pass over bytes, the gates that it does without, and how it came to be."""
     try:
         import hyperscan
@@ -214,9 +231,9 @@ def _note(gate: int, start: int, end: int, flags: int, ends: dict[int, list[int]
         ends[gate] = [end]
 
 
-def _name(release: str, gates: list[str]) -> str:
+def _name(release: str, gates: list[Gate]) -> str:
     """What a database is kept under: a digest of all that it depends on."""
-    given = [FORMAT, release, platform.machine(), platform.system(), *gates]
+    given = [FORMAT, release, platform.machine(), platform.system(), *map(repr, gates)]
     return hashlib.sha256("\0".join(given).encode()).hexdigest() + _SUFFIX
 
 
@@ -232,7 +249,7 @@ def _restored(kept: bytes) -> tuple[Any, frozenset[int]] | None:
         return None
 
 
-def _compiled(gates: list[str]) -> tuple[Any, frozenset[int]]:
+def _compiled(gates: list[Gate]) -> tuple[Any, frozenset[int]]:
     """A database of all gates but those that hyperscan refuses, and these; None where it refuses all."""
     every = range(len(gates))
     database = _database(gates, every)
@@ -243,14 +260,14 @@ def _compiled(gates: list[str]) -> tuple[Any, frozenset[int]]:
     return database, frozenset(every) - frozenset(taken if database else ())
 
 
-def _database(gates: list[str], taken: Sequence[int]) -> Any:
+def _database(gates: list[Gate], taken: Sequence[int]) -> Any:
     import hyperscan
 
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
         database.compile(
-            expressions=[gates[index].encode() for index in taken], ids=list(taken), elements=len(taken),
-            flags=[hyperscan.HS_FLAG_PREFILTER] * len(taken),
+            expressions=[gates[index].source.encode() for index in taken], ids=list(taken), elements=len(taken),
+            flags=[hyperscan.HS_FLAG_PREFILTER | gates[index].once * hyperscan.HS_FLAG_SINGLEMATCH for index in taken],
         )  # fmt: skip
     except hyperscan.HyperscanError:
         return None

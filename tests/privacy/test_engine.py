@@ -291,12 +291,23 @@ def test_a_recogniser_that_raises_is_a_refusal_without_its_words(start) -> None:
 
 
 def test_a_pattern_past_its_time_is_a_refusal_not_a_pass(guard: PrivacyGuard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Presidio's pattern for addresses on the web takes a quarter of a second for a thousand of these letters."""
+    """From each of these words on, Presidio's pattern for e-mail addresses reads to the end of all."""
     monkeypatch.setattr(patterns, "BASE_SECONDS", 0.05)
     monkeypatch.setattr(patterns, "SECONDS_PER_CHAR", 0.0)
     with pytest.raises(GuardFault) as caught:
-        find(guard, "a." * 5000)
+        find(guard, "a." * 20_000 + "a@x!y@x.y")
     assert (caught.value.code, caught.value.__context__) == ("pii.timeout", None)
+
+
+def test_a_text_that_holds_presidio_up_takes_no_time(guard: PrivacyGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presidio's pattern for web addresses takes seconds for it; the one pass knows that it cannot match."""
+    from aigov.text import scan
+
+    looked = []
+    real = scan.matches
+    monkeypatch.setattr("aigov.privacy.analysis.matches", lambda *given: looked.append(given) or real(*given))
+    assert find(guard, "a." * 20_000) == ()
+    assert looked == []
 
 
 def test_a_pattern_is_stopped_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,4 +373,4 @@ def test_a_text_full_of_findings_takes_linear_steps(guard: PrivacyGuard, monkeyp
     found = find(guard, text)
     words = len(Artifacts(text, Words(())).tokens)
     assert len(found) >= 400
-    assert asked == words
+    assert asked <= words

@@ -14,6 +14,7 @@ from aigov.errors import GuardFault
 from aigov.privacy.guard import PrivacyGuard
 from aigov.privacy.session import Session
 from aigov.privacy.tokens import LITERAL
+from aigov.privacy.words import Words
 from aigov.types import Edit, Facts, Finding, Principal, Verdict
 
 CANARY = "canary-7f3a@example.com"
@@ -221,7 +222,7 @@ def test_no_repr_shows_content_or_keys(guard: PrivacyGuard, facts: Any) -> None:
     seen = facts(guard, CANARY)
     rulings = guard.aigov_judge(seen)
     engine = guard._engine
-    artifacts = engine._analyzer.nlp_engine.process_text(CANARY, "en")
+    artifacts = Words(()).process_text(CANARY, "en")
     shown = " ".join(map(repr, (guard, session, seen, seen.findings, rulings, engine, artifacts)))
     shown += repr(guard.aigov_renderer())
     assert "canary" not in shown
