@@ -32,7 +32,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -168,9 +168,14 @@ class Store:
         return time.monotonic() - self._grew_at
 
     def cover(self) -> None:
-        """Sign what is not signed yet; give a sign of life where nothing was recorded for a minute.
+        """Sign what is not signed yet. Raises OSError, Damaged, HeadAltered, KeyUnusable."""
+        self.prepare()()
 
-        Raises OSError, Damaged, HeadAltered, KeyUnusable.
+    def prepare(self) -> Callable[[], None]:
+        """What signs everything up to now; it may be called in another thread, one at a time.
+
+        Gives a sign of life first where nothing was recorded for a minute, and announces a new key where the old
+        one has served its time. Raises OSError, Damaged, HeadAltered, KeyUnusable, and so does what is returned.
         """
         with locked(self._handles[0], self._patience):
             found = self._catch_up()
@@ -182,7 +187,8 @@ class Store:
                 found.append(self._next_key(head))
             self._commit(found)
             self._settle()
-        self._publish(force=rotated)
+        end, own, self._own = self._end, self._own, {}
+        return lambda: self._publisher.publish(end, own, force=rotated)
 
     def keep_reserve(self) -> None:
         """Take the room for last words, unless it is there. Raises OSError."""

@@ -8,10 +8,13 @@ Invariants:
 * Whatever goes wrong in the thread becomes a refusal; the thread itself goes on until it is stopped.
 * After a failed sync nothing is written any more. After any other fault the next record opens the log
   anew, which moves a torn line aside and says so.
+* Signing goes on beside writing, in a thread for each checkpoint; no two of them at once, and none while the
+  log is opened or sealed. What goes wrong there stops the writing too.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
@@ -74,6 +77,8 @@ class Worker:
         self._retry_at = 0.0
         self._calls: dict[str, int] = {}
         self._refused = 0
+        self._signing: threading.Thread | None = None
+        self._unsigned: Exception | None = None
 
     def put(self, records: Sequence[Record], seconds: float, *, many: bool = False) -> Future[Any] | None:
         """Queue records; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
@@ -136,8 +141,7 @@ class Worker:
         while (batch := self._take()) is not None:
             if batch:
                 self._serve(batch)
-            if self._opened and self._store.due:
-                self._attempt(self._cover)
+            self._sign()
         self._finish()
 
     def _take(self) -> list[Pending] | None:
@@ -195,19 +199,59 @@ class Worker:
         fault = self._fault
         if fault in FULL_DISK and not self._shut:
             with suppress(OSError, Damaged, HeadAltered, KeyUnusable, NoteError, ProofError):
+                self._wait_for_signing()
                 self._store.last_words(fault)
 
     def _open(self) -> None:
         if not self._opened:
             self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._wait_for_signing()
+            self._unsigned = None
             self._store.open()
             self._opened = self._began = True
             with suppress(OSError):  # a disk that is nearly full takes records all the same
                 self._store.keep_reserve()
 
-    def _cover(self) -> None:
+    def _sign(self) -> None:
+        """Begin a checkpoint where one is due, and see what became of the last one."""
+        if self._signing is not None and self._signing.is_alive():
+            return
+        self._attempt(self._look)
+        if not self._opened or not self._store.due:
+            return
+        work = self._attempt(self._prepare)
+        if work is None:
+            return
+        self._signing = threading.Thread(target=self._signs, args=(work,), name="aigov-checkpoint", daemon=True)
+        try:
+            self._signing.start()
+        except RuntimeError:  # the interpreter is ending
+            self._signing = None
+            self._signs(work)
+
+    def _prepare(self) -> Callable[[], None]:
         self._store.mark(min(self._calls.values(), default=self._store.segment))
-        self._store.cover()
+        return self._store.prepare()
+
+    def _signs(self, work: Callable[[], None]) -> None:
+        """The thread of one checkpoint."""
+        try:
+            work()
+        except Exception as fault:  # noqa: BLE001 - raised again in the writing thread, which then refuses what comes
+            self._unsigned = fault
+
+    def _look(self) -> None:
+        """Raise what the last checkpoint met with."""
+        fault, self._unsigned = self._unsigned, None
+        if fault is not None:
+            raise fault
+
+    def _wait_for_signing(self) -> None:
+        """Raises Busy where a checkpoint does not come to an end."""
+        if self._signing is not None and self._signing.is_alive():
+            self._signing.join(self._patience)
+            if self._signing.is_alive():
+                raise Busy(errno.EBUSY, "a checkpoint is still being made")
 
     def _note_calls(self, results: Sequence[Result]) -> None:
         """Keep count of the calls that this process has to end."""
@@ -244,11 +288,15 @@ class Worker:
     def _finish(self) -> None:
         """Close the calls that nobody will end any more, seal, and let go."""
         if self._began:
+            self._attempt(self._wait_for_signing)
+            self._attempt(self._look)
             self._retry_at = 0.0
             self._attempt(self._seal)
-        self._store.drop()
+        if self._signing is None or not self._signing.is_alive():  # else its files stay open with it
+            self._store.drop()
 
     def _seal(self) -> None:
+        self._wait_for_signing()
         self._open()
         self._store.seal(
             [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]

@@ -1,0 +1,112 @@
+"""Checkpoints are signed beside the writing: nobody waits for them, and what goes wrong there is not passed over."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aigov.audit import publish, reader, worker
+from aigov.audit.log import Log
+from aigov.audit.records import PluginFault
+from aigov.audit.verify import Status, verify
+from aigov.errors import AuditUnavailable
+
+Open = Callable[..., Log]
+RECORD = PluginFault(plugin="p")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not come about")
+
+
+def test_records_go_on_while_a_checkpoint_hangs(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, hold, held = opened(), threading.Event(), threading.Event()
+    real = publish.checkpoints.publish
+
+    def slow(*arguments: Any) -> None:
+        held.set()
+        assert hold.wait(30)
+        real(*arguments)
+
+    monkeypatch.setattr(publish.checkpoints, "publish", slow)
+    log.append(RECORD)
+    assert held.wait(30)
+    for _ in range(20):
+        log.append(RECORD)
+    hold.set()
+    log.close()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_checkpoint_that_met_a_changed_record_stops_the_writing(opened: Open, folder: Path, kit: Any) -> None:
+    log = opened()
+    until(lambda: verify(folder).covered == 2)
+    path = folder / "seg" / "00000000.jsonl"
+    with path.open("r+b") as file:  # in place: a record that is not signed yet, changed as soon as it is there
+
+        def refused() -> bool:
+            try:
+                log.append(RECORD)
+            except AuditUnavailable as fault:
+                return "audit verify" in fault.why
+            data = path.read_bytes()
+            at = data.rfind(b'"plugin":"p"')
+            file.seek(at + 10)
+            file.write(b"q")
+            file.flush()
+            return False
+
+        until(refused)
+    with pytest.raises(AuditUnavailable):
+        log.close()
+    assert verify(folder, kit.key).status != Status.WHOLE
+
+
+def test_a_fault_of_the_disk_while_signing_is_mended_at_the_next_record(opened: Open, folder: Path, kit: Any) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    taken: list[str] = []
+
+    def append() -> bool:
+        try:
+            taken.append(log.append(RECORD).id)
+        except AuditUnavailable:  # the log is being opened anew, which signs first
+            return False
+        return True
+
+    for code in (errno.ENOSPC, errno.EIO):
+        device.fail["replace"] = [code]
+        until(lambda: append() and not device.fail["replace"])
+        until(append)
+    log.close()
+    written = [record["id"] for record in reader.records(folder)]
+    assert [one for one in written if one in set(taken)] == taken
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_closing_waits_for_the_checkpoint_in_hand(opened: Open, folder: Path, kit: Any) -> None:
+    for _ in range(5):
+        log = opened()
+        for future in [log.submit(RECORD) for _ in range(1500)]:
+            future.result(30)
+        log.close()
+        report = verify(folder, kit.key)
+        assert (report.status, report.covered) == (Status.WHOLE, report.records)
