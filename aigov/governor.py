@@ -18,7 +18,7 @@ import contextvars
 import functools
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -30,8 +30,9 @@ from aigov.audit import records
 from aigov.audit.log import Receipt
 from aigov.calls import Guarded, Scope
 from aigov.crypto import KeyRing
-from aigov.errors import AuditUnavailable, Denied, PolicyError, ReviewError
+from aigov.errors import AuditUnavailable, Denied, GuardFault, PolicyError, ReviewError
 from aigov.passage import Content, Request, Snapshot
+from aigov.privacy.explain import Explained
 from aigov.review.cases import Case, Claim, Status
 from aigov.review.desk import TICKET, Desk
 from aigov.sessions import Conversation, Redacted, Sessions
@@ -42,6 +43,7 @@ from aigov.types import Decision, Direction, Finding, Principal
 P = ParamSpec("P")
 R = TypeVar("R")
 LOOK_EVERY_S = 1.0
+REMEMBERED = 1_000  # texts of a batch
 EXPIRE_EVERY_S = 3_600.0
 
 
@@ -199,6 +201,28 @@ class Governor:
         if direction not in ("input", "output"):
             raise ValueError("direction is `input` or `output`")
         return cast("list[Finding]", self._ended(flow.inspect(_text(text), direction, all, self._current())))
+
+    def inspect_many(self, texts: Iterable[str], direction: Direction = "input") -> Iterator[list[Finding]]:
+        """What the guards find in each text, as `inspect` says it, one at a time; a text that comes again is
+        not looked at again. Raises Denied at the first that cannot be looked at.
+        """
+        known: dict[str, list[Finding]] = {}
+        for text in texts:
+            if text not in known:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[text] = self.inspect(text, direction)
+            yield list(known[text])
+
+    def explain(self, text: str) -> list[Explained]:
+        """Why each personal finding of `inspect` is one: pattern, check, context word, score. Raises Denied."""
+        found = self.inspect(text, all=True)
+        fault = ""
+        try:
+            return self._loaded.explain(text, found)
+        except GuardFault as broken:
+            fault = broken.code
+        raise Denied(flow.refused(fault, "privacy", self.policy_digest))
 
     def redact(self, text: str) -> Redacted:
         """`text` with personal values replaced as the policy says; `restore` brings back what it tokenised.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +38,7 @@ from aigov.policy.decide import Decider
 from aigov.policy.draft import Draft
 from aigov.policy.guard import plugin as rules
 from aigov.policy.source import digest, files, read
+from aigov.privacy.explain import Explained
 from aigov.privacy.guard import plugin as privacy
 from aigov.privacy.session import Session
 from aigov.review.guard import plugin as review
@@ -112,6 +113,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     forget: Callable[[str, str | None], int]
     kept: Callable[[], tuple[int, int]]
     decrypt: Callable[[str], str]
+    explain: Callable[[str, Sequence[Finding]], list[Explained]]
     sections: Mapping[str, Section]
     pins: tuple[Pin, ...] = ()
 
@@ -255,6 +257,7 @@ def _bound(
         forget=guard.forget,
         kept=guard.kept,
         decrypt=guard.decrypt,
+        explain=guard.explain,
         sections=MappingProxyType(dict(sections)),
         pins=pins,
     )

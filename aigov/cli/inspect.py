@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 import typer
 
-from aigov.cli import lines, opening, options, show
-from aigov.cli.exits import Exit, Stop
+from aigov.cli import lines, many, opening, options, show
+from aigov.cli.exits import Exit, Stop, usage
 from aigov.errors import Refused
 from aigov.governor import Governor
+from aigov.privacy.explain import Explained
 from aigov.types import Direction, Finding
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -30,26 +32,45 @@ class Inspected(NamedTuple):
 
 @app.command()
 def inspect(
-    source: options.Input = lines.STDIN,
+    named: options.Inputs = None,
     policies: options.Policies = options.POLICIES,
     direction: Annotated[Literal["input", "output"], typer.Option(help="Which way the text goes.")] = "input",
     everything: Annotated[bool, typer.Option("--all", help="Also what `min_score` and the allow list drop.")] = False,
     field: Annotated[str, typer.Option(metavar="NAME", help="Lines are JSON objects; look at this member.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Say why: pattern, check, context word, score.")] = False,
+    jobs: options.Jobs = 1,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what the guards find in a text, line by line.
 
+    Over several files or folders: how much of what in which.
+
     Offsets count characters of the line (of the member, with --field), from 0, end exclusive.
     Exits 2 where a line could not be read.
     """
+    given = named or [lines.STDIN]
+    if many.several(given):
+        if explain or as_json:
+            raise usage("`--explain` and `--json` are for one text at a time")
+        work = functools.partial(_counted, direction=direction, everything=everything, field=field)
+        _summed(many.each("inspecting", many.sources(given), many.Opening(str(policies), True), jobs, work))
+        return
     unread = 0
     with (
         opening.keyless(policies) as gov,
-        lines.opened(source) as text,
+        lines.opened(given[0]) as text,
         show.meter("inspecting", text.size, busy=as_json and sys.stdout.isatty()) as meter,
     ):
-        found = _inspected(gov, text, meter, direction, everything, field)
-        unread = _as_json(found) if as_json else _as_table(found)
+        if explain:
+            unread = _explained(gov, text, field, as_json)
+        else:
+            found = _inspected(gov, text, meter, direction, everything, field)
+            unread = _as_json(found) if as_json else _as_table(found)
+    _leave(unread)
+
+
+def _leave(unread: int) -> None:
+    """Exit 2 where a line was not looked at."""
     if unread:
         raise Stop(Exit.INCOMPLETE, f"{show.counted(unread, 'line')} not looked at")
 
@@ -61,6 +82,60 @@ def _inspected(
         line = lines.member(line, field) if field else line
         yield Inspected(line.number, (), line.why) if line.why else _look(gov, line, direction, everything)
         meter.advance(line.size)
+
+
+def _counted(gov: Governor, source: many.Source, *, direction: Direction, everything: bool, field: str) -> many.Counted:
+    """One file's findings by kind and type."""
+    counted = many.Counted(source.name, 0, Counter(), Counter())
+    number = 0
+    number = 0
+    with lines.opened(source.path) as text:
+        for line in lines.read(text.stream):
+            number = line.number
+            line = lines.member(line, field) if field else line
+            one = Inspected(line.number, (), line.why) if line.why else _look(gov, line, direction, everything)
+            counted.found.update((finding.kind, finding.type) for finding in one.findings)
+            counted.left_out.update([one.error] if one.error else [])
+    return counted._replace(lines=number)
+
+
+def _summed(counted: list[many.Counted]) -> None:
+    out = show.console()
+    rows = list(many.rows(counted))
+    if rows:
+        out.print(show.table(("file", "type", "count"), rows[:MAX_ROWS], right=("count",)))
+        out.print(show.table(("kind", "type", "count", "files"), many.totals(counted), right=("count", "files")))
+    out.print(f"{show.counted(len(counted), 'file')}, {show.counted(sum(one.lines for one in counted), 'line')}")
+    _leave(sum(one.left_out.total() for one in counted))
+
+
+def _explained(gov: Governor, text: lines.Source, field: str, as_json: bool) -> int:
+    """Why each personal finding of each line is one; how many lines could not be looked at."""
+    unread, rows = 0, []
+    for line in lines.read(text.stream):
+        line = lines.member(line, field) if field else line
+        try:
+            told, error = ([] if line.why else gov.explain(line.text)), line.why
+        except Refused as refused:
+            told, error = [], refused.reason
+        unread += bool(error)
+        if as_json:
+            why = [{**_plain(one.finding), **one.steps()} for one in told]
+            show.json_line({"line": line.number, "findings": why, "error": error})
+        rows += [_steps(line.number, one) for one in told]
+    if not as_json:
+        columns = ("line", "characters", "type", "found by", "pattern", "alone", "check", "context word", "score")
+        show.console().print(show.table(columns, rows[:MAX_ROWS], right=("line",)) if rows else "nothing found")
+    return unread
+
+
+def _steps(number: int, one: Explained) -> tuple[object, ...]:
+    found, check = one.finding, {True: "passed", False: "failed", None: ""}[one.validated]
+    span = f"{found.start}-{found.end}"
+    return (
+        number, span, found.type, found.detector, one.pattern, f"{one.base:.2f}", check, one.context,
+        f"{found.score:.2f}",
+    )  # fmt: skip
 
 
 def _look(gov: Governor, line: lines.Line, direction: Direction, everything: bool) -> Inspected:

@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections import Counter
@@ -19,13 +20,14 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 
-from aigov.cli import lines, opening, options, show
-from aigov.cli.exits import Exit, Stop, cannot
+from aigov.cli import lines, many, opening, options, show
+from aigov.cli.exits import Exit, Stop, cannot, usage
 from aigov.errors import Refused
 from aigov.governor import Governor
 from aigov.types import Finding
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+MAX_ROWS = 400
 ADVICE: Mapping[str, str] = MappingProxyType(
     {
         "input.not_utf8": "convert it first: iconv -f ENCODING -t UTF-8",
@@ -45,20 +47,27 @@ class Tally:
 
 @app.command()
 def redact(
-    source: options.Input = lines.STDIN,
+    named: options.Inputs = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")] = "",
     policies: options.Policies = options.POLICIES,
+    jobs: options.Jobs = 1,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a text with its personal data replaced.
 
+    Several files or folders go to the folder `-o DIR`.
+
     Every line is a text of its own: the same value gets the same token within a line. A summary goes to
     stderr (with --json as one object). Exits 2 where a line was refused; `[REFUSED code]` stands for it.
     """
+    given = named or [lines.STDIN]
+    if many.several(given):
+        _redact_many(given, output, policies, jobs, as_json)
+        return
     tally = Tally()
     with (
         opening.governor(policies) as gov,
-        lines.opened(source) as text,
+        lines.opened(given[0]) as text,
         written(output) as out,
         show.meter("redacting", text.size, busy=not output and sys.stdout.isatty()) as meter,
     ):
@@ -69,6 +78,41 @@ def redact(
     _summary(tally, as_json)
     if tally.refused:
         raise Stop(Exit.INCOMPLETE, f"{show.counted(tally.refused.total(), 'line')} refused and left out")
+
+
+def _redact_many(given: list[str], output: str, policies: Path, jobs: int, as_json: bool) -> None:
+    """Every file, redacted, under its name below the folder `output`; nothing there is overwritten."""
+    found = many.sources(given)
+    names = Counter(source.name for source in found)
+    if not output or lines.STDIN in given or max(names.values(), default=1) > 1:
+        raise usage("several files need `-o DIR`, a folder, and names that differ")
+    for source in found:
+        if (Path(output) / source.name).exists():
+            raise cannot(f"`{Path(output) / source.name}` is there already")
+    work = functools.partial(_redact_one, output=output)
+    counted = many.each("redacting", found, many.Opening(str(policies), False), jobs, work)
+    tally = Tally()
+    for one in counted:
+        tally.lines += one.lines
+        tally.refused.update(one.left_out)
+        tally.found.update({name: count for (_, name), count in one.found.items()})
+    rows = list(many.rows(counted))
+    if rows and not as_json:
+        show.console(stderr=True).print(show.table(("file", "entity", "found"), rows[:MAX_ROWS], right=("found",)))
+    _summary(tally, as_json)
+    if tally.refused:
+        raise Stop(Exit.INCOMPLETE, f"{show.counted(tally.refused.total(), 'line')} refused and left out")
+
+
+def _redact_one(gov: Governor, source: many.Source, *, output: str) -> many.Counted:
+    target = Path(output) / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tally = Tally()
+    with lines.opened(source.path) as text, written(str(target)) as out:
+        for line in lines.read(text.stream):
+            out.write((_redacted(gov, line, tally) + line.end).encode("utf-8"))
+    found = Counter({("pii", name): count for name, count in tally.found.items()})
+    return many.Counted(source.name, tally.lines, found, tally.refused)
 
 
 def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:

@@ -7,13 +7,14 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from aigov.hookspecs import Context, Renderer, hookimpl
-from aigov.privacy.engine import KIND, Engine, Unfit, entities, load
+from aigov.privacy.engine import KIND, Engine, Unfit, _recognizer, entities, load
+from aigov.privacy.explain import Explained, explain
 from aigov.privacy.operators import Operators
 from aigov.privacy.patterns import TIMEOUT
 from aigov.privacy.quiet import import_prober
@@ -48,7 +49,7 @@ class PrivacyPlugin:
         engine = Engine.build(loaded, settings.value.custom)
         why = ""
         try:
-            return PrivacyGuard(settings, context, engine)
+            return PrivacyGuard(settings, context, engine, loaded)
         except Unfit as unfit:
             why = str(unfit)
         raise settings.error("entities", what=why, fix="use one of Presidio's, or a plugin that brings it")
@@ -60,9 +61,10 @@ class PrivacyGuard:
     `detect`, `admit` and `session` are for the path of a call; the hooks are the same as any plugin's.
     """
 
-    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_operators", "_settings", "_sight", "_vault")
+    __slots__ = ("_allowed", "_engine", "_key", "_layer", "_loaded", "_operators", "_settings", "_sight", "_vault")
 
-    def __init__(self, settings: Section, context: Context, engine: Engine) -> None:
+    def __init__(self, settings: Section, context: Context, engine: Engine, loaded: Sequence[Any] = ()) -> None:
+        self._loaded = tuple(loaded)
         self._settings: Settings = settings.value
         self._layer = settings.layer
         self._engine = engine
@@ -141,6 +143,14 @@ class PrivacyGuard:
     def forget(self, id: str, tenant: str | None = None) -> int:
         """Destroy the vault's keys of a subject, in one tenant or in all; how many there were. Raises GuardFault."""
         return self._vault.forget(id, tenant) if self._vault is not None else 0
+
+    def explain(self, text: str, findings: Sequence[Finding]) -> list[Explained]:
+        """Why these findings of `text` are findings: pattern, check, context word, score. Raises GuardFault.
+
+        What was found in an encoding of the text, or is not personal data, is not explained.
+        """
+        every = [*self._loaded, *map(_recognizer, self._settings.custom)]
+        return explain(text, findings, every)
 
     def reveals(self, entity: str, roles: Iterable[str], *, own: bool) -> bool:
         """Whether somebody with these roles may see values of a type that come back.

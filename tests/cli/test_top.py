@@ -73,7 +73,7 @@ def test_a_command_line_that_makes_no_sense_exits_4(arguments: tuple[str, ...], 
     [
         ("redat", "there is no command `redat`; did you mean `redact`?; see `aigov --help`"),
         ("policy chekc", "there is no command `chekc`; did you mean `check`?; see `aigov policy --help`"),
-        ("inspect --jsn", "there is no option `--jsn`; did you mean `--json`?; see `aigov inspect --help`"),
+        ("inspect --jsn", "there is no option `--jsn`; did you mean `--jobs`, `--json`?; see `aigov inspect --help`"),
         ("init --nope", "there is no option `--nope`; see `aigov init --help`"),
         ("init", "the argument `DIR` is missing; see `aigov init --help`"),
         ("review approve rv_x", "the option `--as` is missing; see `aigov review approve --help`"),

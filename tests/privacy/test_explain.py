@@ -1,0 +1,48 @@
+"""Why a finding is one, and texts by the batch."""
+
+from __future__ import annotations
+
+import pytest
+
+from aigov.errors import Denied
+from aigov.testing import Trial
+
+
+def test_an_explanation_names_pattern_check_context_word_and_score(shared: Trial) -> None:
+    text = "account number 8471625536, card 4111 1111 1111 1111, ORD-12345678"
+    told = {one.finding.type: one for one in reversed(shared.gov.explain(text))}
+    bank, card, order = told["US_BANK_NUMBER"], told["CREDIT_CARD"], told["ORDER_ID"]
+    assert (bank.base, bank.context, bank.validated) == (0.05, "account", None)
+    assert bank.finding.score == pytest.approx(0.4)
+    assert bank.pattern
+    assert bank.expression
+    assert (card.validated, card.finding.score) == (True, 1.0)
+    assert (order.base, order.context, order.expression) == (0.9, "", r"\bORD-\d{8}\b")
+    assert "8471625536" not in repr(told)
+
+
+def test_every_personal_finding_of_a_plain_text_is_explained(shared: Trial) -> None:
+    text = "Write to jane@example.com or call +1 212 555 0199, 10.0.0.7, https://example.com/a"
+    found = [one for one in shared.gov.inspect(text, all=True) if one.kind == "pii"]
+    assert [one.finding for one in shared.gov.explain(text)] == found
+    assert shared.gov.explain("nothing here") == []
+
+
+def test_a_batch_is_inspected_as_its_texts_are(shared: Trial) -> None:
+    texts = ["jane@example.com", "nothing", "jane@example.com", "", "ORD-12345678"]
+    assert list(shared.gov.inspect_many(texts)) == [shared.gov.inspect(text) for text in texts]
+
+
+def test_a_batch_is_read_as_it_is_asked_for_and_stops_at_what_is_malformed(shared: Trial) -> None:
+    taken: list[str] = []
+
+    def texts():  # type: ignore[no-untyped-def]
+        for text in ("a", "\ud800", "b"):
+            taken.append(text)
+            yield text
+
+    batch = shared.gov.inspect_many(texts())
+    assert next(batch) == []
+    assert taken == ["a"]
+    with pytest.raises(Denied, match=r"input\.not_utf8"):
+        next(batch)
