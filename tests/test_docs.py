@@ -12,8 +12,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from aigov import cli
 from aigov.snapshot import BUILT_IN, SECTIONS
 from aigov.testing import Trial
+
+
+def _commands(path: tuple[str, ...], made: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below `made`, groups apart."""
+    inner = getattr(made, "commands", None)
+    if inner is None:
+        yield path, made
+    for name, command in (inner or {}).items():
+        yield from _commands((*path, name), command)
+
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -87,6 +98,28 @@ def test_every_reason_code_is_on_a_page(shared: Trial) -> None:
     codes = {*shared.gov._loaded.snapshot.guards.reasons, "identity.missing", "audit.unavailable"} - own
     codes |= {f"input.{why}" for why in ("too_large", "too_deep", "cyclic", "unknown_type", "not_utf8", "key_clash")}
     assert sorted(code for code in codes if f"`{code}`" not in pages) == []
+
+
+COMMANDS = {
+    " ".join(("aigov", *path)): made for name in cli.COMMANDS for path, made in _commands((name,), cli.load(name))
+}
+DOCUMENTS = {
+    "aigov policy schema",
+    "aigov audit schema",
+    "aigov audit export",
+    "aigov audit prove",
+    "aigov audit prove-consistency",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_is_on_the_page_of_the_command_line(command: str) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    options = {name for parameter in COMMANDS[command].params for name in parameter.opts if name.startswith("--")}
+    assert f"`{command}" in page
+    assert sorted(name for name in options if name not in pages) == []
+    assert ("--json" in options) != (command in DOCUMENTS)
 
 
 def test_every_module_of_the_map_is_there() -> None:
