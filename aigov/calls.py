@@ -107,13 +107,20 @@ class Guarded:
         arguments, rebind = self._signature.take(args, kwargs)
         return self._run(scope, self._door.request(scope, arguments, self), rebind)
 
-    def fits(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether `resume` can call with these arguments by name: the function takes them all, and wants no more."""
-        return self._signature.fits(arguments)
+    def is_of(self, fn: Callable[..., Any]) -> bool:
+        """Whether it wraps this very function, or this method of this very object."""
+        if isinstance(fn, types.MethodType) and isinstance(self.fn, types.MethodType):
+            return fn.__self__ is self.fn.__self__ and fn.__func__ is self.fn.__func__
+        return fn is self.fn
 
-    def resume(self, scope: Scope, arguments: Mapping[str, Any]) -> Any:
-        """Call with the arguments that a ticket kept."""
-        return self._run(scope, self._door.request(scope, arguments, self), self._signature.spread)
+    def fits(self, arguments: Any) -> bool:
+        """Whether `resume` can call with this: arguments by name, all of which it takes, and none that it lacks."""
+        return isinstance(arguments, dict) and self._signature.fits(arguments)
+
+    def resume(self, scope: Scope, arguments: Mapping[str, Any], action: str, resource: str) -> Any:
+        """Call with the arguments that a ticket kept, as the action on the resource that it names."""
+        guarded = Guarded(self._door, self.fn, action, resource)  # it may be guarded for others here
+        return self._run(scope, self._door.request(scope, arguments, guarded), self._signature.spread)
 
     def _plain(self, scope: Scope, request: Request, rebind: Rebind) -> Any:
         def provider(sealed: Sealed) -> Answered:

@@ -53,6 +53,7 @@ from aigov.passage import (
     OUTCOME,
     PERMIT,
     RECEIVE,
+    RELEASE,
     RESTORE,
     TRANSFORM,
     Answered,
@@ -70,7 +71,7 @@ from aigov.passage import (
 from aigov.plugins import Contribution
 from aigov.policy.decide import Decider
 from aigov.privacy.session import Session, SessionFull
-from aigov.review.desk import Case
+from aigov.review.cases import Case, Claim
 from aigov.review.values import pack
 from aigov.text.parts import Layout, lay_out
 from aigov.text.shapes import shape, written
@@ -95,6 +96,21 @@ def govern(request: Request, snapshot: Snapshot) -> Walk[Ending]:
     except Exception:  # noqa: BLE001 - promise 2: a fault of ours is a refusal too, and its text goes nowhere
         stop = _Stop(refused("guard.fault", "flow", snapshot.digest))
     return (yield from path.refuse(stop))
+
+
+def release(claimed: Claim, answer: Any, snapshot: Snapshot) -> Walk[Ending]:
+    """Steps 12 and 13 for an answer that waited for a person, and that they let pass."""
+    case = claimed.case
+    passage = Passage(case.call, (OUTCOME, RELEASE))
+    passage.take(OUTCOME)
+    outcome = records.CallOutcome(
+        call=case.call, outcome="released", ticket=claimed.ticket, verdict="review",
+        reasons=account.reasons(case.reasons), released_chunks=1, released_chars=account.size(case.shown).chars,
+    )  # fmt: skip
+    receipt = yield Record(outcome)
+    if receipt is None:
+        return Refusal(Denied(refused("audit.unavailable", "", snapshot.digest)))
+    return passage.release(receipt, answer)
 
 
 def preview(request: Request, snapshot: Snapshot) -> Walk[Decision]:
@@ -158,6 +174,11 @@ def _rendered(edit: Edit, text: str, vault: Session, snapshot: Snapshot) -> tupl
     value = text[edit.start : edit.end]
     made = snapshot.guards.renderers[edit.guard](edit, value, vault, "input")
     return edit.start, edit.end, written(made, edit.form)
+
+
+def _pairs(decision: Decision) -> frozenset[tuple[str, str]]:
+    """The reasons of a decision as code and rule, which is what a reviewer approves."""
+    return frozenset((reason.code, reason.rule) for reason in decision.reasons)
 
 
 def _copies(answer: Layout | Stream) -> list[Any]:
@@ -256,7 +277,8 @@ class _Path:
         self.passage.take(PERMIT)
         question = (self._principal, self.request.action, self.request.resource)
         self.rulings = yield from self._ask(self.snapshot.guards.permit, question)
-        gate = Decider((), self.snapshot.digest).decide(self._facts("input", (), self.rulings))
+        facts = msgspec.structs.replace(self._facts("input"), rulings=self.rulings)
+        gate = Decider((), self.snapshot.digest).decide(facts)
         if not self.rulings:
             raise self._deny("access.denied")
         if gate.verdict is Verdict.DENY:
@@ -269,7 +291,7 @@ class _Path:
         yield from self._look_at_input(call)
         if self.decision.verdict is Verdict.DENY:
             raise _Stop(self.decision)
-        if self._needs_review(self.decision):
+        if self.decision.verdict is Verdict.REVIEW and not self._approved(self.decision):
             as_given = call.rebuild([part.text for part in self.parts])
             yield from self._open_ticket("input", as_given, self.decision, self.parts)
 
@@ -330,7 +352,7 @@ class _Path:
         self.answer_findings = self._admitted(found, answer.parts)
         self._lap("detect_answer")
         self.passage.take(JUDGE)
-        self.answer = yield from self._decide("output", self.answer_findings, answer.parts)
+        self.answer = yield from self._decide("output", self.answer_findings, answer.parts, self.confidence)
         self._lap("decide_answer")
         if self.answer.verdict is Verdict.DENY:
             raise _Stop(self.answer)
@@ -358,7 +380,9 @@ class _Path:
 
     def _review_answer(self, result: Any, texts: Sequence[str]) -> Walk[None]:
         """Step 10's second half: an answer that a person must see first goes to them as it would be released."""
-        if not self._needs_review(self.answer):
+        if self.answer.verdict is not Verdict.REVIEW:
+            return
+        if self._approved(self.answer) and _pairs(self.answer) <= (yield from self._of_the_call()):
             return
         parts = tuple(Part(path=part.path, text=text) for part, text in zip(self.answer_parts, texts, strict=True))
         yield from self._open_ticket("output", result, self.answer, parts)
@@ -455,26 +479,28 @@ class _Path:
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def _decide(self, direction: Direction, findings: tuple[Finding, ...], parts: Sequence[Part]) -> Walk[Decision]:
+    def _decide(
+        self,
+        direction: Direction,
+        findings: tuple[Finding, ...],
+        parts: Sequence[Part],
+        confidence: float | None = None,
+    ) -> Walk[Decision]:
         """Step 5 or 10: plugins are asked first, so that the decision itself is pure."""
         index = {part.path: number for number, part in enumerate(parts)}
-        facts = self._facts(direction, findings, self.rulings, index)
+        facts = msgspec.structs.replace(
+            self._facts(direction), findings=findings, rulings=self.rulings, parts=index, confidence=confidence
+        )
         outside = tuple(judge for judge in self.snapshot.guards.judge if not judge.trusted)
         asked = yield from self._ask(outside, (facts,))
         facts = msgspec.structs.replace(facts, rulings=self.rulings + asked)
         return self.snapshot.decider.decide(facts)
 
-    def _facts(
-        self,
-        direction: Direction,
-        findings: tuple[Finding, ...],
-        rulings: tuple[Ruling, ...],
-        index: Mapping[str, int] | None = None,
-    ) -> Facts:
+    def _facts(self, direction: Direction) -> Facts:
+        """What is known of the call before anybody looked at its content."""
         return Facts(
             direction=direction, action=self.request.action, resource=self.request.resource,
-            principal=self._principal, args=self.plain, findings=findings, parts=index or {}, rulings=rulings,
-            confidence=self.confidence if direction == "output" else None, now_us=self.snapshot.now_us(),
+            principal=self._principal, args=self.plain, now_us=self.snapshot.now_us(),
             resource_attributes=self.snapshot.describe(self.request.resource),
         )  # fmt: skip
 
@@ -495,10 +521,14 @@ class _Path:
             fault = broken
         raise self._deny(fault.code, fault.guard)
 
-    def _needs_review(self, decision: Decision) -> bool:
-        """Whether a person is still to be asked: any reason that nobody has approved."""
-        asked = {(reason.code, reason.rule) for reason in decision.reasons}
-        return decision.verdict is Verdict.REVIEW and not asked <= self.request.approved
+    def _approved(self, decision: Decision) -> bool:
+        """Whether a person has let pass every reason for review."""
+        return _pairs(decision) <= self.request.approved
+
+    def _of_the_call(self) -> Walk[frozenset[tuple[str, str]]]:
+        """The reasons for review that an empty answer would have too: who approved the call has seen these alone."""
+        bare = yield from self._decide("output", (), ())
+        return _pairs(bare) if bare.verdict is Verdict.REVIEW else frozenset()
 
     def _admitted(self, found: Iterable[Finding], parts: Sequence[Part]) -> tuple[Finding, ...]:
         texts = {part.path: part.text for part in parts}

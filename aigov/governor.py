@@ -295,11 +295,13 @@ class Governor:
         not registered in this process; ReviewPending where the policy now asks for something else.
         """
         claimed, guarded = self._claimed(ticket)
-        self._desk().finish(ticket)
+        case = claimed.case
         if guarded is None:
-            return self._release_approved(claimed)
-        scope = Scope(claimed.case.requester, None, self._call.get(), resuming.approved(claimed), ticket)
-        return guarded.resume(scope, resuming.content(claimed))
+            answer = drivers.run(flow.release(claimed, resuming.content(claimed), self._current()), self.doors)
+            return self._functions.shaped(case.function, drivers.settle(answer))
+        approved = frozenset((reason.code, reason.rule) for reason in case.reasons)
+        scope = Scope(case.requester, None, self._call.get(), approved, ticket)
+        return guarded.resume(scope, resuming.content(claimed), case.action, case.resource)
 
     def reviews(self, state: Any = None) -> tuple[Any, ...]:
         """The tickets, oldest first, as lines without content; `state` picks those in one state."""
@@ -325,11 +327,11 @@ class Governor:
         """
         packed = resuming.pack(edited) if edited is not None else None
         desk = self._desk()
-        return self._decided(desk.approve(ticket, reviewer, self._may, packed, note_code, texts=texts))
+        return desk.approve(ticket, reviewer, self._may, packed, note_code, texts=texts, tell=self._decided)
 
     def reject(self, ticket: str, reviewer: Principal, *, note_code: str | None = None) -> Status:
         """Refuse it for good. Raises as `approve`."""
-        return self._decided(self._desk().reject(ticket, reviewer, self._may, note_code))
+        return self._desk().reject(ticket, reviewer, self._may, note_code, tell=self._decided)
 
     # -- the policy in force -----------------------------------------------------------------------
 
@@ -529,28 +531,20 @@ class Governor:
     def _claimed(self, ticket: str) -> tuple[Claim, Guarded | None]:
         """An approved ticket, taken for good. Raises Denied, with a record that says why."""
         try:
-            return resuming.claim(self._desk(), ticket, self._functions, self._principal.get())
+            return resuming.claim(self._desk(), ticket, self._functions, self._principal.get(), self.permits)
         except ReviewError as error:
-            code = error.code
-        decision = flow.refused(code, "", self.policy_digest)
+            decision = flow.refused(error.code, "", self.policy_digest)
+        except Denied as refused:
+            decision = refused.decision
+        known = ticket if isinstance(ticket, str) and TICKET.fullmatch(ticket) else None
         record = records.CallDenied(
             call=records.new_id(), action="resume", resource="", step=0, policy=self.policy_digest,
-            reasons=account.reasons(decision.reasons), ticket=ticket if TICKET.fullmatch(str(ticket)) else None,
+            reasons=account.reasons(decision.reasons), ticket=known,
         )  # fmt: skip
-        raise Denied(decision, record=self._append(record), ticket=record.ticket)
+        raise Denied(decision, record=self._append(record), ticket=known)
 
-    def _release_approved(self, claimed: Claim) -> Any:
-        """An answer that a person let pass: its outcome is recorded, then it is released."""
-        answer = resuming.content(claimed)
-        outcome = records.CallOutcome(
-            call=claimed.case.call, outcome="released", ticket=claimed.ticket, released_chunks=1,
-            reasons=account.reasons(claimed.case.reasons), verdict="review",
-        )  # fmt: skip
-        self._append(outcome)
-        return self._functions.shaped(claimed.case.function, answer)
-
-    def _decided(self, status: Status) -> Status:
-        """Record what a reviewer decided."""
+    def _decided(self, status: Status) -> None:
+        """Record what a reviewer is about to decide. Raises Denied where it cannot be, and it is not decided."""
         judged = status.judgement
         assert judged is not None
         by = self._refer(judged.reviewer)
@@ -559,7 +553,6 @@ class Governor:
                 ticket=status.ticket, call=status.call, by=by, approved=judged.approved, edited=judged.edited
             )
         )
-        return status
 
     def _refer(self, principal: Principal) -> str:
         """The pseudonym of somebody who is not the caller. Raises Denied `audit.unavailable`."""

@@ -1,9 +1,10 @@
 """Going on with a call that waited for a person: found by name, claimed once, carried out once.
 
 Invariants:
-* A ticket is claimed only when the function that it names is registered here, exactly once.
-* The path is walked again in full: who lost the right meanwhile is refused, and what the policy asks now
-  is asked. An approval covers the reasons that the reviewer saw, and no others.
+* A ticket is claimed only when the function that it names is registered here, exactly once, and takes the
+  arguments that were kept; and when whoever asked may still do what they asked for.
+* The path is walked again in full, as the action on the resource that the ticket names: what the policy asks
+  now is asked. An approval covers the reasons that the reviewer saw, and no others.
 * An approved answer is released without calling again.
 """
 
@@ -15,13 +16,13 @@ from types import MappingProxyType
 from typing import Any
 
 from aigov.calls import Guarded
-from aigov.errors import ReviewError
+from aigov.errors import Denied, ReviewError
 from aigov.review.cases import Claim
 from aigov.review.desk import Desk
 from aigov.review.values import pack, unpack
-from aigov.types import Principal
+from aigov.types import Decision, Principal, Verdict
 
-__all__ = ["Functions", "approved", "claim", "content", "pack"]
+__all__ = ["Functions", "claim", "content", "pack"]
 
 
 class Functions:
@@ -35,7 +36,7 @@ class Functions:
         """Remember a function. Two different ones under one name (closures) are not to be told apart."""
         with self._lock:
             known = self._known.get(guarded.name, guarded)
-            same = known is not None and known.fn is guarded.fn
+            same = known is not None and known.is_of(guarded.fn)
             self._known[guarded.name] = guarded if same and guarded.resumable else None
 
     def find(self, name: str) -> Guarded:
@@ -66,21 +67,34 @@ _SHAPES: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 )
 
 
-def claim(desk: Desk, ticket: str, functions: Functions, acting: Principal | None) -> tuple[Claim, Guarded | None]:
-    """Take an approved ticket; the function to call, or None where an answer waits. Raises ReviewError."""
+Permits = Callable[[Principal, str, str], Decision]
+
+
+def claim(
+    desk: Desk, ticket: str, functions: Functions, acting: Principal | None, permits: Permits
+) -> tuple[Claim, Guarded | None]:
+    """Take an approved ticket; the function to call, or None where an answer waits.
+
+    Raises ReviewError; Denied, without a record, where whoever asked may not do so any more.
+    """
     status = desk.status(ticket)
-    whose = status.requester
-    if acting is not None and (acting.id, acting.tenant) != (whose.id, whose.tenant):
+    if acting is not None and acting.chain != status.requester.chain:
         raise ReviewError("review.not_requester", "somebody else is acting")
-    found = functions.find(status.function) if status.direction == "input" and status.state == "approved" else None
-    return desk.claim(ticket), found
+    found: Guarded | None = None
+    if status.state == "approved":
+        found = functions.find(status.function) if status.direction == "input" else None
+        decision = permits(status.requester, status.action, status.resource)
+        if decision.verdict is Verdict.DENY:
+            raise Denied(decision)
+    claimed = desk.claim(ticket, fits=found.fits if found is not None else _whatever)
+    desk.finish(ticket)
+    return claimed, found
+
+
+def _whatever(answer: Any) -> bool:
+    return True
 
 
 def content(claimed: Claim) -> Any:
     """What the ticket kept: arguments by name, or an answer. Raises ReviewError."""
     return unpack(claimed.case.content)
-
-
-def approved(claimed: Claim) -> frozenset[tuple[str, str]]:
-    """What the reviewer let pass: pairs of reason code and rule."""
-    return frozenset((reason.code, reason.rule) for reason in claimed.case.reasons)

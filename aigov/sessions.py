@@ -1,7 +1,8 @@
 """Conversations: which calls share tokens, and whose tokens they are.
 
 A conversation has one vault a principal, so that two people who use the same conversation id never see
-each other's values. Without a conversation each call has a vault of its own, gone when the call ends.
+each other's values; an agent has one for each whom it acts for. Without a conversation each call has a vault
+of its own, gone when the call ends.
 
 Invariants:
 * Values live in the vaults, in memory, and sealed on disk where the policy says so for conversations that have a
@@ -28,7 +29,7 @@ MAX_ID = 256
 Opening = Callable[[str, Principal | None, bool], Session]
 Kept = Callable[[str, str | None], list[Session]]
 Reveals = Callable[[Principal, str, bool], bool]
-Whose = tuple[str, str] | None
+Whose = tuple[tuple[str, str], ...] | None
 
 
 class Conversation:
@@ -45,11 +46,16 @@ class Conversation:
 
     def vault(self, principal: Principal | None) -> Session:
         """The vault of this principal, or of nobody in particular."""
-        whose = (principal.id, principal.tenant) if principal is not None else None
+        whose = principal.chain if principal is not None else None
         with self._lock:
             if whose not in self._vaults:
-                self._vaults[whose] = self._open(self.id, principal, self._named)
+                self._vaults[whose] = self._open(self._name(whose), principal, self._named)
             return self._vaults[whose]
+
+    def _name(self, whose: Whose) -> str:
+        """What the vault is kept under: of an agent, another one for each whom it acts for."""
+        behind = whose[1:] if whose is not None else ()
+        return self.id if not behind else f"{self.id}\0{behind!a}"
 
     def restore(
         self, text: str, principal: Principal | None = None, reveals: Reveals | None = None, kept: Kept | None = None
@@ -66,13 +72,14 @@ class Conversation:
             vaults: dict[Any, Session] = dict(self._vaults)
         if kept is not None and self._named:
             tenant = principal.tenant if principal is not None else None
-            vaults |= {("", tenant, number): one for number, one in enumerate(kept(self.id, tenant))}
+            vaults |= {(("", tenant), number): one for number, one in enumerate(kept(self.id, tenant))}
         spans: set[tuple[int, int, str]] = set()
         for whose, vault in vaults.items():
             if principal is None:
                 spans.update(vault.restore_spans(text, exact=True))
-            elif whose is not None and whose[1] == principal.tenant:
-                spans.update(vault.restore_spans(text, _seen(principal, whose[0] == principal.id, reveals), exact=True))
+            elif whose is not None and whose[0][1] == principal.tenant:
+                own = whose == principal.chain
+                spans.update(vault.restore_spans(text, _seen(principal, own, reveals), exact=True))
         return splice(text, _disjoint(sorted(spans)))
 
     def __repr__(self) -> str:
@@ -104,8 +111,8 @@ class Sessions:
         """The conversation called `id`; without an id, a new one that nobody else can name."""
         if id is None:
             return Conversation(new_id(), open_vault)  # nobody can name it again, so nothing of it is kept
-        if not isinstance(id, str) or not 0 < len(id) <= MAX_ID:
-            raise ValueError(f"a session id is text of 1 to {MAX_ID} characters")
+        if not isinstance(id, str) or not 0 < len(id) <= MAX_ID or not id.isprintable():
+            raise ValueError(f"a session id is text of 1 to {MAX_ID} printable characters")
         with self._lock:
             conversation = self._kept.pop(id, None) or Conversation(id, open_vault, named=True)
             self._kept[id] = conversation

@@ -60,6 +60,16 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         msgspec.structs.force_setattr(self, "roles", tuple(self.roles))
         msgspec.structs.force_setattr(self, "attributes", MappingProxyType(dict(self.attributes)))
 
+    @property
+    def chain(self) -> tuple[tuple[str, str], ...]:
+        """Id and tenant of this principal and of each that it acts for, nearest first: who is who."""
+        found: list[tuple[str, str]] = []
+        each: Principal | None = self
+        while each is not None:
+            found.append((each.id, each.tenant))
+            each = each.on_behalf_of
+        return tuple(found)
+
     def __hash__(self) -> int:
         return hash((self.id, self.roles, self.tenant))
 

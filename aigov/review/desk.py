@@ -21,9 +21,10 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -56,6 +57,7 @@ __all__ = ["Case", "Claim", "Desk", "Entry", "Judgement", "Permits", "Status"]
 
 Permits = Callable[[Principal, str, str], bool]
 Edit = bytes | Mapping[str, str]
+Tell = Callable[[Status], object]
 
 REVIEW: Final = "review"  # the action that a reviewer must hold
 TICKET: Final = re.compile(r"rv_[a-z2-7]{24}", re.ASCII)
@@ -153,6 +155,7 @@ class Desk:
         note_code: str | None = None,
         *,
         texts: Mapping[str, str] | None = None,
+        tell: Tell | None = None,
     ) -> Status:
         """Let the call go on, or the answer go out, as it is or as the reviewer edited it.
 
@@ -161,23 +164,32 @@ class Desk:
         wants others rejects the call and has it made anew, in the name of whoever makes it.
 
         The reviewer holds the action `review` on the case's resource (`permits(reviewer, "review",
-        resource)` answers True), in the case's tenant, and has no part in the call.
+        resource)` answers True), in the case's tenant, and has no part in the call. `tell(status)` is called
+        with what the ticket is about to become, while nobody else can change it; where it raises, it stays as it is.
         """
         if edited is not None and texts is not None:
             raise _error(codes.NOT_EDITABLE)
         edit = texts if edited is None else edited
-        return self._decide(ticket, reviewer, permits, approved=True, edit=edit, note_code=note_code)
+        return self._decide(ticket, reviewer, permits, approved=True, edit=edit, note_code=note_code, tell=tell)
 
-    def reject(self, ticket: str, reviewer: Principal, permits: Permits, note_code: str | None = None) -> Status:
-        """Refuse the call for good, and wipe its content."""
-        return self._decide(ticket, reviewer, permits, approved=False, edit=None, note_code=note_code)
+    def reject(
+        self,
+        ticket: str,
+        reviewer: Principal,
+        permits: Permits,
+        note_code: str | None = None,
+        *,
+        tell: Tell | None = None,
+    ) -> Status:
+        """Refuse the call for good, and wipe its content. `tell`: as for `approve`."""
+        return self._decide(ticket, reviewer, permits, approved=False, edit=None, note_code=note_code, tell=tell)
 
-    def claim(self, ticket: str) -> Claim:
+    def claim(self, ticket: str, fits: Callable[[Any], bool] = lambda content: True) -> Claim:
         """Take an approved case to carry it out: once, over all threads and processes.
 
         From here on the call has run or has been lost: a process that dies before `finish` leaves the
         ticket `claimed`, and nobody can claim it again. A process that does not know the classes of the
-        content is refused (`review.not_resumable`) and uses nothing up.
+        content, or has no use for it (`fits`), is refused (`review.not_resumable`) and uses nothing up.
         """
         for _ in range(ATTEMPTS):
             row, content, shown = self._whole(ticket)
@@ -186,7 +198,8 @@ class Desk:
             judgement, case = self._judgement(row), self._case(row, content, shown)
             if judgement is None or not judgement.approved:
                 raise _error(codes.TAMPERED)
-            unpack(case.content)
+            if not fits(unpack(case.content)):
+                raise _error(codes.NOT_RESUMABLE)
             if self._store.swap(row, msgspec.structs.replace(row, state="claimed", changed_us=now)):
                 return Claim(ticket=ticket, case=case, judgement=judgement)
         raise _error(codes.UNAVAILABLE)
@@ -224,6 +237,7 @@ class Desk:
         approved: bool,
         edit: Edit | None,
         note_code: str | None,
+        tell: Tell | None,
     ) -> Status:
         """1. read and prove  2. who may  3. still open  4. what was edited  5. swap, or somebody else was first."""
         if note_code is not None and not (isinstance(note_code, str) and NOTE.fullmatch(note_code)):
@@ -246,8 +260,9 @@ class Desk:
                 changed_us=now,
                 judgement=self._seal(ticket, "judgement", write_judgement(judgement)),
             )
-            if self._store.swap(row, new, content=replaced, wipe=not approved):
-                return self._status(new, now)
+            status = self._status(new, now)
+            if self._store.swap(row, new, content=replaced, wipe=not approved, first=partial(_told, tell, status)):
+                return status
         raise _error(codes.UNAVAILABLE)
 
     def _lines(self) -> Iterator[Entry]:
@@ -383,6 +398,11 @@ def _edited(case: Case, edit: Edit) -> bytes:
     if kind(edit) != kind(case.content):
         raise _error(codes.NOT_EDITABLE)
     return edit
+
+
+def _told(tell: Tell | None, status: Status) -> None:
+    if tell is not None:
+        tell(status)
 
 
 def _refuse(table: Mapping[str, str], state: State) -> None:

@@ -41,6 +41,7 @@ TABLE: Final = (
 )
 DUE: Final = "CREATE INDEX ticket_due ON ticket (expires_us) WHERE content IS NOT NULL"
 COLUMNS: Final = "id, state, opened_us, expires_us, changed_us, card, judgement, mac"
+SAME: Final = "id = ? AND state = ? AND mac = ?"
 KINDS: Final[tuple[Any, ...]] = (str, str, int, int, int, bytes, (bytes, type(None)), str)
 BUSY_S: Final = 5.0
 WORDS: Final = MappingProxyType(
@@ -123,10 +124,19 @@ class Store:
         found = self._run(lambda base: base.execute(query, (now_us,)).fetchall())
         return [self._proved_or_id(values) for values in found]
 
-    def swap(self, old: Row, new: Row, *, content: bytes | None = None, wipe: bool = False) -> bool:
+    def swap(
+        self,
+        old: Row,
+        new: Row,
+        *,
+        content: bytes | None = None,
+        wipe: bool = False,
+        first: Callable[[], None] | None = None,
+    ) -> bool:
         """Put `new` in the place of `old`; False where `old` is no longer what is stored.
 
-        `content` replaces the sealed content; `wipe` drops it, and the shown texts with it.
+        `content` replaces the sealed content; `wipe` drops it, and the shown texts with it. `first` is called
+        once it is certain that nobody else changes the ticket; where it raises, nothing is changed.
         """
         row = self._signed(new)
         query, values = "UPDATE ticket SET state = ?, changed_us = ?, judgement = ?, mac = ?", [
@@ -137,9 +147,19 @@ class Store:
         elif content is not None:
             query += ", content = ?"
             values.append(content)
-        query += " WHERE id = ? AND state = ? AND mac = ?"
-        values += [old.ticket, old.state, old.mac]
-        return self._run(lambda base: base.execute(query, values).rowcount) == 1
+        here = [old.ticket, old.state, old.mac]
+
+        def work(base: sqlite3.Connection) -> bool:
+            base.execute("BEGIN IMMEDIATE")
+            if base.execute(f"SELECT 1 FROM ticket WHERE {SAME}", here).fetchone() is None:
+                return False  # closing the connection ends the transaction
+            if first is not None:
+                first()
+            base.execute(f"{query} WHERE {SAME}", [*values, *here])
+            base.execute("COMMIT")
+            return True
+
+        return self._run(work)
 
     def _signed(self, row: Row) -> Row:
         return msgspec.structs.replace(row, mac=self._mac(row))

@@ -270,6 +270,28 @@ def test_a_session_of_one_principal_restores_nothing_for_another(shared: Trial) 
             assert MAIL not in shared.gov.call(lambda question: token, "what was it", **CHAT)
 
 
+def test_an_agent_brings_no_value_of_one_person_to_another(shared: Trial) -> None:
+    def agent(person: str) -> Principal:
+        behind = Principal(id=person, roles=("support-agent",), tenant="retail")
+        return Principal(id="agent", roles=("support-agent",), tenant="retail", on_behalf_of=behind)
+
+    client = Client()
+    with shared.gov.session("of-an-agent") as session:
+        shared.gov.call(client.plain, MAIL, **CHAT, principal=agent("alice"))
+        token = client.seen[0]
+        for other in (agent("bob"), Principal(id="agent", roles=("support-agent",), tenant="retail")):
+            assert MAIL not in shared.gov.call(lambda question: token, "what was it", **CHAT, principal=other)
+            assert shared.gov.restore(token, session, principal=other) == token
+        assert shared.gov.call(lambda question: token, "what was it", **CHAT, principal=agent("alice")) == MAIL
+        assert shared.gov.restore(token, session, principal=agent("alice")) == MAIL
+
+
+@pytest.mark.parametrize("id", ["", "x" * 257, "a\0b", "\ud800", 5])
+def test_a_session_id_is_printable_text(shared: Trial, id: Any) -> None:
+    with pytest.raises(ValueError, match="printable"), shared.gov.session(id):
+        pass
+
+
 def test_a_hundred_threads_and_tasks_at_once_get_their_own_values_back(shared: Trial) -> None:
     ask = shared.gov.guard(**CHAT)(Client().plain)
 

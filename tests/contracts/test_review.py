@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from aigov import Denied, Principal, Refused, ReviewError, ReviewPending
+from aigov.errors import AuditUnavailable
+from aigov.policy import lockdown
 from aigov.testing import Trial, governor
 from tests.conftest import CHAT, DANA, LEO, REFUND
 
@@ -167,6 +169,144 @@ def test_an_answer_that_is_sure_is_released(trial: Trial) -> None:
 def test_a_confidence_that_is_no_number_from_0_to_1_counts_as_too_low(trial: Trial, stated: Any) -> None:
     with pytest.raises(ReviewPending):
         trial.gov.call(lambda question: {"confidence": stated}, "sure?", **CHAT, principal=DANA)
+
+
+def test_a_lockdown_or_a_lost_right_keeps_an_approved_answer_and_its_ticket(trial: Trial) -> None:
+    @trial.gov.guard(**CHAT)
+    def ask(question: str) -> dict[str, Any]:
+        return {"text": "perhaps", "confidence": 0.4}
+
+    ticket = pending(trial, lambda: ask("sure?"))
+    trial.gov.approve(ticket, LEO)
+    lockdown.declare(trial.policies, "drill")
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(ticket)
+    assert (refused.value.reason, refused.value.ticket) == ("lockdown.active", ticket)
+    lockdown.lift(trial.policies)
+    assert trial.gov.resume(ticket)["text"] == "perhaps"
+
+
+@pytest.mark.parametrize("brought", ["write to bob@other.org", "fine"])
+def test_an_approved_call_is_no_leave_for_an_answer_that_nobody_saw(brought: str) -> None:
+    entities = "default: tokenise\n  entities: {EMAIL_ADDRESS: review, URL: allow}"
+    with governor(change={"default: tokenise": entities}) as trial:
+        ask = trial.gov.guard(**CHAT)(Answers(brought).ask)
+        ticket = pending(trial, lambda: ask("mail jane@example.com"))
+        trial.gov.approve(ticket, LEO)
+        if "@" in brought:
+            with pytest.raises(ReviewPending) as again:
+                trial.gov.resume(ticket)
+            ticket = again.value.ticket or ""
+            trial.gov.approve(ticket, LEO)
+        assert trial.gov.resume(ticket) == brought
+
+
+class Answers:
+    """A provider that always says the same."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def ask(self, question: str) -> str:
+        return self.text
+
+
+def test_a_function_that_takes_other_arguments_now_is_not_called_and_the_ticket_stays(trial: Trial) -> None:
+    called: list[float] = []
+
+    def before(order: str, amount: float = 1.0) -> str:
+        called.append(amount)
+        return "paid"
+
+    def after(order: str, total: float = 1000.0) -> str:
+        called.append(total)
+        return "paid"
+
+    after.__qualname__ = before.__qualname__
+    ticket = pending(trial, lambda: trial.gov.guard(**REFUND)(before)("1", 250.0))
+    trial.gov.approve(ticket, LEO)
+    with type(trial.gov).from_policies(trial.policies, audit=trial.audit) as other:
+        other.guard(**REFUND)(after)
+        with pytest.raises(Denied) as refused:
+            other.resume(ticket)
+    assert refused.value.reason == "review.not_resumable"
+    assert called == []
+    assert trial.gov.resume(ticket) == "paid"
+    assert called == [250.0]
+
+
+def test_a_ticket_is_carried_out_as_the_action_on_the_resource_that_it_names(trial: Trial) -> None:
+    def refund(amount: float) -> str:
+        return "paid"
+
+    ticket = pending(trial, lambda: trial.gov.call(refund, 250.0, action="tool:refund", resource="order:1"))
+    assert trial.gov.call(refund, 5.0, action="tool:refund", resource="order:2", principal=DANA) == "paid"
+    trial.gov.approve(ticket, LEO)
+    assert trial.gov.resume(ticket) == "paid"
+    assert trial.records("call.intent")[-1]["resource"] == "order:1"
+
+
+def test_a_method_of_the_same_object_is_the_same_function_however_often_it_is_called(trial: Trial) -> None:
+    class Till:
+        def refund(self, amount: float) -> str:
+            return "paid"
+
+    till, other = Till(), Till()
+    tickets = [pending(trial, lambda: trial.gov.call(till.refund, 250.0, **REFUND)) for _ in range(2)]
+    for ticket in tickets:
+        trial.gov.approve(ticket, LEO)
+    assert trial.gov.resume(tickets[0]) == "paid"
+    trial.gov.call(other.refund, 5.0, **REFUND, principal=DANA)
+    with pytest.raises(Denied) as refused:
+        trial.gov.resume(tickets[1])
+    assert refused.value.reason == "review.not_resumable"
+
+
+def agent(person: str) -> Principal:
+    """An agent that acts for somebody."""
+    behind = Principal(id=person, roles=("support-agent",), tenant="retail")
+    return Principal(id="agent", roles=("support-agent",), tenant="retail", on_behalf_of=behind)
+
+
+def test_what_an_agent_asked_for_one_person_it_does_not_resume_for_another(trial: Trial) -> None:
+    shop = Shop(trial)
+    with trial.gov.acting_as(agent("alice")), pytest.raises(ReviewPending) as caught:
+        shop.refund("1", 250.0)
+    trial.gov.approve(caught.value.ticket or "", LEO)
+    with trial.gov.acting_as(agent("bob")), pytest.raises(Denied) as refused:
+        trial.gov.resume(caught.value.ticket or "")
+    assert refused.value.reason == "review.not_requester"
+    with trial.gov.acting_as(agent("alice")):
+        assert trial.gov.resume(caught.value.ticket or "").startswith("paid")
+
+
+@pytest.mark.parametrize("decide", ["approve", "reject"])
+def test_a_decision_that_cannot_be_recorded_is_none(trial: Trial, decide: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(trial)
+    ticket = pending(trial, lambda: shop.refund("1", 250.0))
+
+    def full(record: Any, settings: Any) -> Any:
+        raise AuditUnavailable("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial.gov._stores, "append", full)
+        with pytest.raises(Denied) as refused:
+            getattr(trial.gov, decide)(ticket, LEO)
+        assert refused.value.reason == "audit.unavailable"
+    assert trial.gov.review(ticket).state == "pending"
+    trial.gov.approve(ticket, LEO)
+    assert trial.gov.resume(ticket).startswith("paid")
+
+
+def test_what_is_no_ticket_is_unknown_whatever_it_says_of_itself(trial: Trial) -> None:
+    class Sly:
+        def __str__(self) -> str:
+            return "rv_" + "a" * 24
+
+    for ticket in (Sly(), None, 5, b"rv_" + b"a" * 24):
+        with pytest.raises(Denied) as refused:
+            trial.gov.resume(ticket)  # type: ignore[arg-type]
+        assert refused.value.reason == "review.unknown"
 
 
 class Percent(float):
