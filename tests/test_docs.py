@@ -12,7 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from aigov import cli
+import aigov
+from aigov import cli, hookspecs
+from aigov.audit import records
+from aigov.calls import Door
+from aigov.governor import Governor
 from aigov.snapshot import BUILT_IN, SECTIONS
 from aigov.testing import Trial
 
@@ -98,6 +102,30 @@ def test_every_reason_code_is_on_a_page(shared: Trial) -> None:
     codes = {*shared.gov._loaded.snapshot.guards.reasons, "identity.missing", "audit.unavailable"} - own
     codes |= {f"input.{why}" for why in ("too_large", "too_deep", "cyclic", "unknown_type", "not_utf8", "key_clash")}
     assert sorted(code for code in codes if f"`{code}`" not in pages) == []
+
+
+def test_every_public_name_is_on_a_page() -> None:
+    """What a guarded function asks the governor for (`calls.Door`) is no business of an application."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    methods = {name for name in vars(Governor) if not name.startswith("_")} - set(vars(Door))
+    assert sorted(name for name in aigov.__all__ if not re.search(rf"\b{name}\b", pages)) == []
+    assert sorted(name for name in methods if not re.search(rf"\.{name}\b", pages)) == []
+
+
+def test_every_word_of_a_public_name_is_in_the_glossary() -> None:
+    """Of classes, hooks and kinds of record; by how a word begins, so that `decided` finds `decision`."""
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").lower()
+    hooks = {name.removeprefix("aigov_") for name in vars(hookspecs) if name.startswith("aigov_")}
+    kinds = {kind for kind in map(_tag, vars(records).values()) if kind}
+    words = {word.lower() for name in {*aigov.__all__, *hooks, *kinds} for word in re.findall(r"[A-Z]?[a-z]+", name)}
+    words -= {"aigov", "error", "hookimpl", "set"}
+    assert sorted(word for word in words if word[: max(4, len(word) - 3)] not in glossary) == []
+
+
+def _tag(kind: Any) -> str:
+    """The kind of record that a class is, "" for what is none."""
+    tag = getattr(getattr(kind, "__struct_config__", None), "tag", None)
+    return tag if isinstance(tag, str) and isinstance(kind, type) else ""
 
 
 COMMANDS = {
