@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from aigov import drivers
+import aigov.drivers as drivers
 from aigov.passage import Answered, Ending, Request, Sealed
 from aigov.signatures import Rebind, Signature
 

@@ -36,7 +36,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aigov import account
+import aigov.account as account
 from aigov.audit import records
 from aigov.audit.log import Receipt
 from aigov.errors import AuditUnavailable, Denied, GuardFault, Malformed, ReviewError, ReviewPending
@@ -574,8 +574,8 @@ class _Path:
         try:
             return make()
         except Malformed as malformed:
-            code = malformed.code
-        raise self._deny(code.replace("input.", side, 1))
+            code, kind = malformed.code, malformed.kind
+        raise self._deny(code.replace("input.", side, 1), kind)
 
     # -- what is said of it ------------------------------------------------------------------------
 

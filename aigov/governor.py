@@ -24,7 +24,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from aigov import account, calls, drivers, flow, resuming
+import aigov.account as account
+import aigov.calls as calls
+import aigov.drivers as drivers
+import aigov.flow as flow
+import aigov.resuming as resuming
 from aigov.access.adapters import Rows
 from aigov.audit import records
 from aigov.audit.log import Receipt

@@ -17,7 +17,7 @@ from typing import Any
 
 from pluggy import HookImpl, PluginManager, PluginValidationError
 
-from aigov import hookspecs
+import aigov.hookspecs as hookspecs
 from aigov.errors import Location, PolicyError, Problem
 
 SPECIAL = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook", "specname")
