@@ -130,10 +130,14 @@ STATUS = {
 
 
 class Malformed(AigovError):
-    """An input that cannot be laid out as parts. `code` is the reason code of the refusal."""
+    """An input that cannot be laid out as parts. `code` is the reason code of the refusal.
 
-    def __init__(self, code: str) -> None:
+    `kind`: the type of the value at fault, as `sanitise.opaque` would name it; "" where that does not matter.
+    """
+
+    def __init__(self, code: str, kind: str = "") -> None:
         self.code = code
+        self.kind = kind
         super().__init__(code)
 
 

@@ -20,7 +20,7 @@ import sys
 from collections import UserDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -99,15 +99,16 @@ def lay_out(value: Any, limits: Limits) -> Layout:
 
 def guarded(work: Callable[[], Any]) -> Any:
     """What `work` returns. What goes wrong in a value's own code (`__iter__`, `__hash__`, a time zone) is Malformed."""
+    kind = ""
     try:
         return work()
     except Malformed as refused:
-        code = refused.code
+        code, kind = refused.code, refused.kind
     except RecursionError:  # the caller's own stack was nearly full
         code = "input.too_deep"
     except Exception:  # noqa: BLE001 - it cannot be laid out, so it is refused; its message may hold content
         code = "input.unknown_type"
-    raise Malformed(code)
+    raise Malformed(code, kind)
 
 
 class Walk:
@@ -171,7 +172,7 @@ class Walk:
             return self._dataclass(value, cls, path, role, depth)
         if issubclass(cls, Mapping):
             return self._mapping(value, cls, path, role, depth)
-        raise Malformed("input.unknown_type")
+        raise Malformed("input.unknown_type", public_name(cls))
 
     def _dict(self, value: Any, cls: type, base: Any, path: str, role: str, depth: int) -> Node:
         pairs = self._pairs(list(base.items(value)), path, role, depth)
@@ -297,7 +298,7 @@ class Walk:
     def _bare(self, value: Any, cls: type) -> Node:
         """A subclass of a number or date passes as a value unless it carries anything besides."""
         if attributes_of(value) or any(slot.__objclass__ not in VALUES for slot in slots_of(cls).values()):
-            raise Malformed("input.unknown_type")
+            raise Malformed("input.unknown_type", public_name(cls))
         return Leaf(value)
 
     def _bounded(self, keys: Any) -> list[Any]:
@@ -336,6 +337,18 @@ class Walk:
     def _is_opaque(self, cls: type) -> bool:
         names = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
         return not issubclass(cls, str) and not names.isdisjoint(self.limits.opaque - NEVER_OPAQUE)
+
+
+def public_name(cls: type) -> str:
+    """`module.QualName` where a loaded module holds the class under it, else "".
+
+    A name that was made at run time may hold content.
+    """
+    module, name = cls.__module__, cls.__qualname__
+    held: Any = sys.modules.get(module)
+    for step in name.split("."):
+        held = vars(held).get(step) if isinstance(held, (type, ModuleType)) else None
+    return f"{module}.{name}" if held is cls else ""
 
 
 def _same(members: dict[Any, Any]) -> dict[Any, Any]:

@@ -62,6 +62,28 @@ def test_a_malformed_answer_is_withheld_and_recorded(shared: Trial, code: str, i
     assert shared.records()[-1]["outcome"] == "withheld"
 
 
+class Handle:
+    """A type of the application that cannot be looked at."""
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (b"x", "builtins.bytes"),
+        ([{"deep": Handle()}], f"{__name__}.Handle"),
+        (type("jane@example.com", (), {})(), ""),
+        (type("bytes", (), {"__module__": "builtins"})(), ""),
+    ],
+)
+def test_the_type_that_cannot_be_looked_at_is_named_unless_it_was_made_at_run_time(
+    shared: Trial, value: Any, named: str
+) -> None:
+    with pytest.raises(Denied) as refused:
+        shared.gov.call(str, value, **CHAT, principal=DANA)
+    assert [reason.rule for reason in refused.value.decision.reasons] == [named]
+    assert "jane" not in str(refused.value)
+
+
 class Colour(enum.Enum):
     RED = "red"
 
