@@ -191,7 +191,9 @@ def _asked(recognizer: Any, index: int, expressions: Expressions, entities: list
     analyze = type(recognizer).analyze if "analyze" not in vars(recognizer) else None
     if analyze in (PatternRecognizer.analyze, IbanRecognizer.analyze):
         flags = recognizer.global_regex_flags
-        numbered = [(expressions.add(one.regex, flags, _expression(one)), one.score) for one in recognizer.patterns]
+        numbered = [
+            (expressions.add(one.regex, flags, _expression(one, flags)), one.score) for one in recognizer.patterns
+        ]
         read = _patterned if analyze is PatternRecognizer.analyze else _grouped
         if numbered:
             return Asked(read(recognizer, index, numbered), frozenset(number for number, _ in numbered), support)
@@ -203,10 +205,14 @@ def _asked(recognizer: Any, index: int, expressions: Expressions, entities: list
     return Asked(own, frozenset(_number(expressions, source) for source in needs), support)
 
 
-def _expression(pattern: Any) -> Any:
+def _expression(pattern: Any, flags: int) -> Any:
     """What runs a pattern, without the deadline that it brings when Presidio runs it."""
+    import regex
+
     compiled = pattern.compiled_regex
-    return compiled.bare if isinstance(compiled, Timed) else compiled
+    if compiled is None or isinstance(compiled, Linear):
+        return compiled or regex.compile(pattern.regex, flags)
+    return compiled.bare if isinstance(compiled, Timed) else regex.compile(pattern.regex, flags)
 
 
 def _number(expressions: Expressions, source: str) -> int:

@@ -93,11 +93,12 @@ class Engine:
         return f"Engine(entities={len(self.entities)})"
 
 
-def load(recognizers: Iterable[Any] = ()) -> list[Any]:
-    """Presidio's English recognisers that are on by default and need no language model, then these.
+def load(recognizers: Iterable[Any] = (), countries: Iterable[str] = ()) -> list[Any]:
+    """Presidio's English recognisers that are on by default and need no language model, those of countries, these.
 
-    `recognizers`: Presidio's own kind, from plugins, run as they are. Their patterns are compiled, and
-    e-mail domains judged without the net. Raises Unfit.
+    `countries`: as `COUNTRIES` names them; all that Presidio has for them, in any language. `recognizers`:
+    Presidio's own kind, from plugins, run as they are. Their patterns are compiled, and e-mail domains judged
+    without the net. Raises Unfit.
     """
     from presidio_analyzer import RecognizerRegistry
     from presidio_analyzer.predefined_recognizers import SpacyRecognizer
@@ -105,7 +106,18 @@ def load(recognizers: Iterable[Any] = ()) -> list[Any]:
     registry = RecognizerRegistry(supported_languages=[LANGUAGE])
     registry.load_predefined_recognizers(languages=[LANGUAGE])
     own = [one for one in registry.recognizers if not isinstance(one, SpacyRecognizer)]
+    on = {type(one) for one in own}
+    own += [one(supported_language=LANGUAGE) for one in _of_countries(countries) if one not in on]
     return [_prepared(one) for one in (*own, *map(_fit, recognizers))]
+
+
+def _of_countries(countries: Iterable[str]) -> list[Any]:
+    """Presidio's kinds of recogniser for these countries; their patterns know no language."""
+    import presidio_analyzer.predefined_recognizers as predefined
+
+    wanted = frozenset(countries)
+    found = [vars(predefined)[name] for name in sorted(vars(predefined)) if name.endswith("Recognizer")]
+    return [one for one in found if one.COUNTRY_CODE in wanted]
 
 
 def entities(recognizers: Iterable[Any]) -> frozenset[str]:

@@ -202,7 +202,7 @@ def _loaded(settings: Section, context: Context) -> list[Any]:
     """The recognisers, or the policy error that says which of them cannot be run."""
     why = ""
     try:
-        return load(context.recognizers)
+        return load(context.recognizers, settings.value.countries)
     except Unfit as unfit:
         why = str(unfit)
     raise settings.error(what=why, fix="remove the plugin that brings it, or have it mended")

@@ -142,6 +142,12 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return Path(os.path.normpath(policy_folder.absolute() / self.path))
 
 
+# Countries that Presidio has recognisers for, as it names them; those that are on anyway are not in need of this.
+Country = Literal[
+    "au", "ca", "de", "es", "fi", "in", "it", "kr", "ng", "ph", "pl", "se", "sg", "th", "tr", "uk", "us", "za"
+]  # fmt: skip
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The policy key `privacy`."""
 
@@ -150,6 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     entities: dict[Entity, Action] = {}
     allow: tuple[Term, ...] = ()
     custom: tuple[Custom, ...] = ()
+    countries: tuple[Country, ...] = ()
     reveal: dict[Entity, tuple[Term, ...] | Literal["nobody"]] = {}
     stable: Literal["session", "tenant"] = "session"
     vault: VaultSettings | None = None

@@ -94,7 +94,8 @@ class Artifacts:
         self.nlp_engine = engine
         self.entities: list[Any] = []
         self.scores: list[float] = []
-        self._seen: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+        self._after: dict[int, int] = {}
         self._lines: dict[int, str] = {}
 
     @cached_property
@@ -127,10 +128,18 @@ class Artifacts:
         return [word for word in self.lemmas if self.nlp_engine.counts(word)]
 
     def words_before(self, start: int) -> list[str]:
-        """The keywords at and before the token that covers `start`: that one's own and five more."""
-        found: list[str] = []
+        """The keywords at and before the token that covers `start`, six at most, and the first at or after it.
+
+        Presidio's own enhancer takes the last of these although it is asked for no words after: where what
+        was found begins with a sign or a stop word, the word behind it counts.
+        """
         at = min(bisect.bisect_right(self._ends, start), len(self._ends) - 1)
-        while len(found) <= WORDS_BEFORE and (at := self._keyword_from(at)) >= 0:
+        after = self._keyword(at, 1, self._after)
+        found = [lemma(self._words[after])] if 0 <= after < len(self._words) else []
+        for _ in range(WORDS_BEFORE + 1):
+            at = self._keyword(at, -1, self._before)
+            if at < 0:
+                break
             found.append(lemma(self._words[at]))
             at -= 1
         return found
@@ -142,13 +151,17 @@ class Artifacts:
             self._lines[at] = "\n".join(self.words_before(start))
         return self._lines[at]
 
-    def _keyword_from(self, at: int) -> int:
-        """The last keyword at or before a token, -1 for none; no token is looked at for two findings."""
-        first, seen = at, self._seen
-        while at >= 0 and at not in seen and not self.nlp_engine.counts(lemma(self._words[at])):
-            at -= 1
-        seen[first] = seen[at] = at = seen.get(at, at)
-        return at
+    def _keyword(self, at: int, step: int, known: dict[int, int]) -> int:
+        """The first keyword from a token on, in steps of 1 or -1; no token is looked at twice."""
+        passed = []
+        while 0 <= at < len(self._words) and at not in known:
+            passed.append(at)
+            if self.nlp_engine.counts(lemma(self._words[at])):
+                break
+            at += step
+        found = known.get(at, at)
+        known.update(dict.fromkeys(passed, found))
+        return found
 
     @cached_property
     def _words(self) -> list[str]:

@@ -373,4 +373,4 @@ def test_a_text_full_of_findings_takes_linear_steps(guard: PrivacyGuard, monkeyp
     found = find(guard, text)
     words = len(Artifacts(text, Words(())).tokens)
     assert len(found) >= 400
-    assert asked <= words
+    assert asked <= 2 * words
