@@ -139,11 +139,17 @@ class _Search:
         self, text: str, regions: Sequence[str], leniency: int, plans: dict[str, Plan], outside: Any,
         check: Callable[[], object],
     ) -> None:  # fmt: skip
-        from phonenumbers.phonenumbermatcher import _PATTERN, _SLASH_SEPARATED_DATES
+        from phonenumbers.phonenumbermatcher import (
+            _PATTERN,
+            _SLASH_SEPARATED_DATES,
+            _TIME_STAMPS,
+            _TIME_STAMPS_SUFFIX,
+        )  # fmt: skip
 
         self._text, self._regions, self._leniency = text, regions, leniency
         self._plans, self._outside, self._check = plans, outside, check
         self._next, self._dates = _PATTERN.search, _SLASH_SEPARATED_DATES.search
+        self._stamp, self._stamp_goes_on = _TIME_STAMPS.search, _TIME_STAMPS_SUFFIX.match
         self._matchers: dict[str, Any] = {}
         self._could: dict[tuple[str, str], bool] = {}
         self._tries = 0
@@ -185,7 +191,8 @@ class _Search:
     def _in_plain(self, start: int, end: int, value: str) -> list[tuple[int, int]]:
         """What the regions find in a plain candidate."""
         self._count(7 + 6 * (len(value) - len(value.translate(_NOT_DIGITS))))
-        if self._dates(value):  # no matcher takes a date for a number, nor looks inside
+        if self._dates(value) or (self._stamp(value) and self._stamp_goes_on(self._text, end)):
+            # no matcher takes a date or a time for a number, nor looks inside of it
             return []
         foreign = "+" in value
         for region in self._regions[:1] if foreign else self._could_hold(value):  # after a plus all regions read alike
@@ -196,9 +203,8 @@ class _Search:
         return [span for region in regions for span in self._walk(region, start, end)]
 
     def _is_number(self, region: str, value: str, start: int) -> bool:
-        """Whether the whole candidate is a number for the region, by its own matcher."""
-        match = self._matcher(region)._extract_match(value, start)
-        return match is not None and match.start == start and match.end == start + len(value)
+        """Whether the whole candidate, no date and no time, is a number for the region, by its own matcher."""
+        return self._matcher(region)._parse_and_verify(value, start) is not None
 
     def _could_hold(self, value: str) -> Iterator[str]:
         """The regions of which these digits could be a number."""

@@ -80,13 +80,13 @@ def test_a_text_that_may_use_a_matcher_up_is_said() -> None:
 
 def test_few_questions_are_asked_of_phonenumbers(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = phonenumbers.PhoneNumberMatcher._extract_match
+    real = phonenumbers.PhoneNumberMatcher._parse_and_verify
 
     def counting(self: phonenumbers.PhoneNumberMatcher, value: str, at: int) -> object:
         asked.append(value)
         return real(self, value, at)
 
-    monkeypatch.setattr(phonenumbers.PhoneNumberMatcher, "_extract_match", counting)
+    monkeypatch.setattr(phonenumbers.PhoneNumberMatcher, "_parse_and_verify", counting)
     text = "call 212-555-0100 or +44 20 7946 0958; card 4111 1111 1111 1111; 01/13/2024; SSN 536-22-8726"
     Phones(REGIONS, 1).spans(text)
     assert asked == ["212-555-0100", "+44 20 7946 0958"]
