@@ -160,6 +160,14 @@ def test_every_module_of_the_map_is_there() -> None:
     assert named == here
 
 
+def test_every_page_is_found_from_the_readme_and_every_link_leads_somewhere() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme and page.name != "README.md"] == []
+    for page in [*PAGES, ROOT / "policies" / "README.md"]:
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == [], page.name
+
+
 def test_nothing_names_a_package_of_another_project() -> None:
     wrong = [page.name for page in PAGES if re.search(r"pip install aigov\b(?!-)", page.read_text(encoding="utf-8"))]
     assert wrong == []
