@@ -30,8 +30,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,6 +37,7 @@ import msgspec
 import aigov.account as account
 from aigov.audit import records
 from aigov.audit.log import Receipt
+from aigov.edits import replacements
 from aigov.errors import AuditUnavailable, Denied, GuardFault, Malformed, ReviewError, ReviewPending
 from aigov.examine import Walk, ask, examine, outside, stated_confidence, untouched
 from aigov.laid_out import LaidOutCall
@@ -70,12 +69,11 @@ from aigov.passage import (
 )
 from aigov.plugins import Contribution
 from aigov.policy.decide import Decider
-from aigov.privacy.session import Session, SessionFull
+from aigov.privacy.session import SessionFull
 from aigov.review.cases import Case, Claim
 from aigov.review.values import pack
 from aigov.text.parts import Layout, lay_out
-from aigov.text.shapes import shape, written
-from aigov.text.spans import resolve, splice
+from aigov.text.spans import Replacement, splice
 from aigov.text.streams import Stream, gather
 from aigov.types import Decision, Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Verdict
 
@@ -131,49 +129,8 @@ def permit(request: Request, snapshot: Snapshot) -> Walk[Decision]:
         return (yield from path.permit_only())
     except _Stop as stopped:
         return stopped.decision
-
-
-def inspect(text: str, direction: Direction, everything: bool, snapshot: Snapshot) -> Walk[list[Finding] | Decision]:
-    """Steps 0, 3 and 4 on one text: its findings by position. A Decision tells why there are none."""
-    looked = yield from _look(text, direction, snapshot)
-    if isinstance(looked, Decision):
-        return looked
-    kept = (f for f in looked if everything or f.kind not in PERSONAL or snapshot.admit(f, text))
-    return sorted(kept, key=lambda f: (f.start, f.end, f.kind, f.type))
-
-
-def redact(text: str, vault: Session, snapshot: Snapshot) -> Walk[tuple[str, tuple[Finding, ...]] | Decision]:
-    """Steps 0, 3, 4 and 6 on one text, personal values alone: the redacted text, and what was found in it."""
-    looked = yield from _look(text, "input", snapshot)
-    if isinstance(looked, Decision):
-        return looked
-    admitted = [f for f in looked if f.kind == "pii" and snapshot.admit(f, text)]
-    code = "guard.fault"
-    try:
-        edits = (*snapshot.redactions(tuple(admitted)), *vault.literals([text]))
-        replaced = splice(text, [_rendered(edit, text, vault, snapshot) for edit in shape(text).fit(resolve(edits))])
-        vault.keep()
-        return replaced, tuple(sorted(admitted, key=lambda finding: (finding.start, finding.end, finding.type)))
-    except GuardFault as broken:
-        code = broken.code
-    except Exception:  # noqa: BLE001 - a guard that breaks redacts nothing, and lets nothing pass
-        pass
-    return refused(code, "privacy", snapshot.digest)
-
-
-def _look(text: str, direction: Direction, snapshot: Snapshot) -> Walk[tuple[Finding, ...] | Decision]:
-    """All findings in one text, or the decision that it cannot be looked at."""
-    try:
-        layout = lay_out(text, snapshot.limits)
-        return (yield from examine(snapshot, layout.parts, direction))
-    except (Malformed, GuardFault) as error:
-        return refused(error.code, getattr(error, "guard", ""), snapshot.digest)
-
-
-def _rendered(edit: Edit, text: str, vault: Session, snapshot: Snapshot) -> tuple[int, int, str]:
-    value = text[edit.start : edit.end]
-    made = snapshot.guards.renderers[edit.guard](edit, value, vault, "input")
-    return edit.start, edit.end, written(made, edit.form)
+    except Exception:  # noqa: BLE001 - as in `govern`
+        return refused("guard.fault", "flow", snapshot.digest)
 
 
 def _pairs(decision: Decision) -> frozenset[tuple[str, str]]:
@@ -311,7 +268,7 @@ class _Path:
         texts = [part.text for part in call.parts]
         edits = (*self.decision.edits, *self._literal_tokens(texts))
         self.edits = len(edits)
-        replaced = self._replacements(edits, texts, "input")
+        replaced = self._replacements(edits, self.findings, call.parts, "input")
         done = [splice(text, replaced.get(index, ())) for index, text in enumerate(texts)]
         self._told(self.request.session.keep)
         self._keep("input", call.parts, done)
@@ -361,7 +318,7 @@ class _Path:
         """Step 11: our tokens become their values; what the answer brought of its own is replaced."""
         self.passage.take(RESTORE)
         texts = [part.text for part in answer.parts]
-        replaced = self._replacements(self.answer.edits, texts, "output")
+        replaced = self._replacements(self.answer.edits, self.answer_findings, answer.parts, "output")
         self._keep("output", answer.parts, (splice(text, replaced.get(at, ())) for at, text in enumerate(texts)))
         for index, text in enumerate(texts):
             tokens = self._told(lambda text=text: self.request.session.restore_spans(text, self._sees))  # type: ignore[misc]
@@ -535,15 +492,14 @@ class _Path:
         return tuple(f for f in found if f.kind not in PERSONAL or self.snapshot.admit(f, texts[f.path]))
 
     def _replacements(
-        self, edits: Iterable[Edit], texts: Sequence[str], direction: Direction
-    ) -> dict[int, list[tuple[int, int, str]]]:
-        """The text that goes into each edited span, by part."""
-        out: dict[int, list[tuple[int, int, str]]] = {}
-        for part, some in groupby(resolve(edits), key=attrgetter("part")):
-            for edit in shape(texts[part]).fit(some):
-                value = self._render(edit, texts[part][edit.start : edit.end], direction)
-                out.setdefault(part, []).append((edit.start, edit.end, written(value, edit.form)))
-        return out
+        self, edits: Iterable[Edit], findings: Iterable[Finding], parts: Sequence[Part], direction: Direction
+    ) -> dict[int, list[Replacement]]:
+        """The text that goes into each edited span, by part; a renderer that breaks ends the call."""
+        try:
+            return replacements(self.snapshot.guards, edits, findings, parts, self.request.session, direction)
+        except GuardFault as broken:
+            fault = broken
+        raise self._deny(fault.code, fault.guard)
 
     def _literal_tokens(self, texts: Sequence[str]) -> tuple[Edit, ...]:
         """The edits that keep a text from smuggling in a token of its own."""
@@ -557,14 +513,6 @@ class _Path:
         """What the session says; a vault that does not answer ends the call."""
         try:
             return work()
-        except GuardFault as broken:
-            fault = broken
-        raise self._deny(fault.code, fault.guard)
-
-    def _render(self, edit: Edit, value: str, direction: Direction) -> str:
-        """One replacement from the guard that asked for it; a renderer that breaks ends the call."""
-        try:
-            return self.snapshot.guards.renderers[edit.guard](edit, value, self.request.session, direction)
         except GuardFault as broken:
             fault = broken
         raise self._deny(fault.code, fault.guard)

@@ -28,6 +28,7 @@ import aigov.account as account
 import aigov.calls as calls
 import aigov.drivers as drivers
 import aigov.flow as flow
+import aigov.questions as questions
 import aigov.resuming as resuming
 from aigov.access.adapters import Rows
 from aigov.audit import records
@@ -204,7 +205,7 @@ class Governor:
         """
         if direction not in ("input", "output"):
             raise ValueError("direction is `input` or `output`")
-        return cast("list[Finding]", self._ended(flow.inspect(_text(text), direction, all, self._current())))
+        return cast("list[Finding]", self._ended(questions.inspect(_text(text), direction, all, self._current())))
 
     def inspect_many(self, texts: Iterable[str], direction: Direction = "input") -> Iterator[list[Finding]]:
         """What the guards find in each text, as `inspect` says it, one at a time; a text that comes again is
@@ -234,7 +235,7 @@ class Governor:
         An entity that the policy denies or sends to review is replaced by its type. Raises as `inspect`.
         """
         vault, session = self._vault()
-        replaced, findings = self._ended(flow.redact(_text(text), vault, self._current()))
+        replaced, findings = self._ended(questions.redact(_text(text), vault, self._current()))
         return Redacted(text=replaced, session=session, findings=findings)
 
     def restore(self, text: str, session: Conversation | str, *, principal: Principal | None = None) -> str:

@@ -17,7 +17,7 @@ ROWS = (
     {"text"},
     {"policy", "access", "privacy", "sanitise", "encoder", "audit", "review"},
     {"plugins"},
-    {"passage", "laid_out", "account", "examine", "flow"},
+    {"passage", "laid_out", "account", "examine", "edits", "flow", "questions"},
     {"signatures", "drivers", "calls", "sessions", "stores", "resuming", "snapshot", "governor"},
     {"testing", "cli", "demo", "integrations"},
 )
