@@ -230,14 +230,19 @@ class _Path:
             raise self._deny("identity.missing")
 
     def _permit(self) -> Walk[Decision]:
-        """Step 2: access and whatever else may refuse before content is looked at. Silence is no."""
+        """Step 2: access and whatever else may refuse before content is looked at.
+
+        Silence of the built-in guards is no, whatever third parties say: they can refuse, and never permit.
+        """
         self.passage.take(PERMIT)
         question = (self._principal, self.request.action, self.request.resource)
-        self.rulings = yield from self._ask(self.snapshot.guards.permit, question)
+        asked = self.snapshot.guards.permit
+        said = yield from self._ask([one for one in asked if one.trusted], question)
+        self.rulings = said + (yield from self._ask([one for one in asked if not one.trusted], question))
+        if all(ruling.shadow for ruling in said):
+            raise self._deny("access.denied")
         facts = msgspec.structs.replace(self._facts("input"), rulings=self.rulings)
         gate = Decider((), self.snapshot.digest).decide(facts)
-        if not self.rulings:
-            raise self._deny("access.denied")
         if gate.verdict is Verdict.DENY:
             raise _Stop(gate)
         self._lap("permit")

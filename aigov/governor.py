@@ -63,6 +63,21 @@ class BrokenObservers:
             self.record(records.PluginFault(plugin=name, hook="aigov_observe", error=code))
 
 
+class _Held:
+    """A context variable that has a value for a while. An interrupt amid several of them leaves none set."""
+
+    __slots__ = ("_token", "_value", "_variable")
+
+    def __init__(self, variable: contextvars.ContextVar[Any], value: Any) -> None:
+        self._variable, self._value = variable, value
+
+    def __enter__(self) -> None:
+        self._token = self._variable.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        self._variable.reset(self._token)
+
+
 class Governor:
     """Puts one policy in front of calls. Make one a process with `from_policies`; close it at the end.
 
@@ -169,21 +184,15 @@ class Governor:
     @contextlib.contextmanager
     def acting_as(self, principal: Principal) -> Iterator[Principal]:
         """Calls inside are this principal's."""
-        token = self._principal.set(_person(principal))
-        try:
+        with _Held(self._principal, _person(principal)):
             yield principal
-        finally:
-            self._principal.reset(token)
 
     @contextlib.contextmanager
     def session(self, id: str | None = None) -> Iterator[Conversation]:
         """Calls inside share tokens. The same `id` names the same conversation for as long as it is kept."""
         conversation = self._sessions.named(id, self._loaded.open_vault)
-        token = self._talk.set(conversation)
-        try:
+        with _Held(self._talk, conversation):
             yield conversation
-        finally:
-            self._talk.reset(token)
 
     def bind(self, fn: Callable[P, R]) -> Callable[P, R]:
         """`fn`, to be run in another thread as whoever acts now, in the session in force now."""
@@ -405,13 +414,8 @@ class Governor:
     @contextlib.contextmanager
     def inside(self, scope: Scope, call: str) -> Iterator[None]:
         """While a provider runs: calls that it makes are the same principal's, and name this call as parent."""
-        who, talk, here = self._principal.set(scope.principal), self._talk.set(scope.session), self._call.set(call)
-        try:
+        with _Held(self._principal, scope.principal), _Held(self._talk, scope.session), _Held(self._call, call):
             yield
-        finally:
-            self._call.reset(here)
-            self._talk.reset(talk)
-            self._principal.reset(who)
 
     # -- inside ------------------------------------------------------------------------------------
 

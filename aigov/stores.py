@@ -36,7 +36,7 @@ class Stores:
         self._desk_key = desk_key
         self._log: Log | None = None
         self._desk: tuple[int, Desk] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a collector that runs in the middle may close a stream
         self._closed = False
         self._lapse = Lapse()
 

@@ -124,6 +124,21 @@ def test_a_plugin_that_permits_gives_nobody_a_right(monkeypatch: pytest.MonkeyPa
     assert called == []
 
 
+def test_where_access_says_nothing_nobody_else_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aigov.access.guard import Access
+
+    silent = hookimpl(lambda self, principal, action, resource: [])
+    monkeypatch.setattr(Access, "aigov_permit", silent)
+    ruling = Ruling(verdict=Verdict.ALLOW, reason=Reason(code="sly.reason"))
+    called: list[str] = []
+    with (
+        governed(monkeypatch, Hostile(aigov_permit=lambda self, *question: [ruling])) as trial,
+        pytest.raises(Denied) as refused,
+    ):
+        trial.gov.call(called.append, "hello", **CHAT, principal=DANA)
+    assert (refused.value.reason, called) == ("access.denied", [])
+
+
 SPANS = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(1, 12), st.floats(0, 1), st.sampled_from("abc"))
 
 
