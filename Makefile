@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 check: lint test
 
 bench: $(VENV)/.test                   ## every benchmark, beside its peer, in one run
-	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/[a-z]*.py; do name=$${file##*/}; echo "== $$name"; $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 lock:                                  ## pin and hash what is installed; needs `uv` on the path
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -1,6 +1,6 @@
 """What a governed call adds: beside the bare Presidio analysis of the same texts, in the same run.
 
-    python benchmarks/calls.py [--rounds N] [--json]
+    python -m benchmarks.calls [--rounds N] [--json]
 
 `bare`: Presidio's `AnalyzerEngine.analyze` on the question and on the answer. `governed`: the whole call through
 the starter policy, two durable records included, with a provider that answers at once. `log`: one durable append,
@@ -21,10 +21,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from spacy.lang.en.stop_words import STOP_WORDS
 
 from aigov.audit.records import PluginLoaded
 from aigov.testing import Trial, governor
 from aigov.types import Principal
+from benchmarks.privacy import PlainWords, presidio
 
 SIZES = (100, 1_000, 10_000)
 CHAT = {"action": "chat", "resource": "model:gpt-4o-mini"}
@@ -55,9 +57,9 @@ def median_ms(work: Callable[[str], Any], texts: list[str]) -> float:
     return statistics.median(spent) * 1000
 
 
-def bare_analyzer(trial: Trial) -> Callable[[str], Any]:
-    """Presidio's own engine with the recognisers and words that the guard uses, on question and answer."""
-    engine: Any = trial.gov._loaded.snapshot.guards.started["privacy"]._engine._analyzer
+def bare_analyzer() -> Callable[[str], Any]:
+    """Presidio's own engine on question and answer, with its English recognisers that need no language model."""
+    engine = presidio(PlainWords(STOP_WORDS))
 
     def analyse(one: str) -> None:
         engine.analyze(one, language="en")
@@ -70,7 +72,7 @@ def sizes(trial: Trial, rounds: int) -> list[dict[str, float]]:
     """One row a size."""
     draw, rows = random.Random(7), []
     ask: Any = trial.gov.guard(**CHAT)(lambda question: "fine " + question)
-    bare = bare_analyzer(trial)
+    bare = bare_analyzer()
     for size in SIZES:
         texts = [text(draw, size) for _ in range(rounds)]
         with trial.gov.acting_as(DANA):
