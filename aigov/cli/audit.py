@@ -14,6 +14,7 @@ from aigov.audit.note import NoteError, VerifierKey
 from aigov.audit.verify import Report, Status
 from aigov.audit.verify import verify as verify_log
 from aigov.cli import erasing, finding, options, proving, show, telling
+from aigov.cli.exits import cannot
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
 from aigov.stores import LOG_LABEL
@@ -42,6 +43,8 @@ def verify(
     Without --vkey the folder's own key is used. With the policy's keys at hand the writers' state is checked too.
     Exits 0 whole and sealed, 1 tampered, 2 incomplete or not sealed, 3 cannot check.
     """
+    if not as_json and not folder.is_dir():
+        raise cannot(f"cannot read the record in `{folder}`: no such folder")
     key, pinned = _key(folder, keys), proving.read_vkey(vkey) if vkey else None
     place = kept if kept is not None else known.place()
     with show.meter("verifying", None) as meter:

@@ -8,19 +8,22 @@ Invariants:
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
 import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from types import MappingProxyType
+from typing import Annotated, BinaryIO, cast, get_args
 
 import msgspec
 import typer
 
+from aigov.audit import records
 from aigov.audit.export import FORMATS, Format, Prove, exported
 from aigov.audit.gaps import SILENCE_S, gaps
 from aigov.audit.merkle import ProofError
@@ -31,6 +34,13 @@ from aigov.audit.terms import instant
 from aigov.cli import options, show, switching, telling
 from aigov.cli.exits import Exit, Stop, cannot, usage
 
+CLOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "verdict": get_args(records.VerdictName),
+        "outcome": get_args(records.Outcome),
+        "kind": tuple(str(kind.__struct_config__.tag) for kind in records.KINDS),
+    }
+)
 SPAN = re.compile(r"(\d{1,6})([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -209,7 +219,19 @@ def export(
 
 def _query(since: str, until: str, about: str, **fields: Iterable[str] | None) -> Query:
     where = tuple((field, tuple(values)) for field, values in fields.items() if values is not None)
+    for field, values in where:
+        _check_names(field, values)
     return Query(where=where, about=about, since=_when(since, "--since"), until=_when(until, "--until"))
+
+
+def _check_names(field: str, values: tuple[str, ...]) -> None:
+    """Where all names are known, a misspelt one would find nothing and look like good news."""
+    names = CLOSED.get(field, ())
+    for value in values:
+        if names and value not in names and not value.endswith("*"):
+            near = difflib.get_close_matches(value, names, 1)
+            hint = f"did you mean `{near[0]}`?" if near else "there are " + ", ".join(f"`{name}`" for name in names)
+            raise usage(f"`--{field} {value}` is not known; {hint}")
 
 
 def _when(text: str, option: str) -> int | None:

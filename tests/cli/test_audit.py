@@ -142,6 +142,27 @@ def test_a_time_that_is_none_and_a_format_that_is_none_exit_4(aigov, log) -> Non
     assert aigov("audit", "export", "--format", "xml").code == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "near"),
+    [
+        ("--verdict", "dney", "`deny`"),
+        ("--outcome", "witheld", "`withheld`"),
+        ("--kind", "call.intend", "`call.intent`"),
+    ],
+)
+def test_a_misspelt_name_is_no_empty_answer(aigov, log, option: str, name: str, near: str) -> None:
+    ran = aigov("audit", "search", option, name)
+    assert ran.code == Exit.USAGE
+    assert f"did you mean {near}?" in ran.err
+
+
+@pytest.mark.parametrize("name", ["nowhere", "policies/organisation.yaml"])
+def test_verifying_what_is_no_folder_is_one_line(aigov, here, name: str) -> None:
+    ran = aigov("audit", "verify", name)
+    assert (ran.code, ran.out) == (Exit.CANNOT, "")
+    assert ran.err == f"aigov: cannot read the record in `{name}`: no such folder\n"
+
+
 def test_gaps_and_stats(aigov, log) -> None:
     assert aigov("audit", "gaps").code == Exit.OK
     stats = told(aigov("audit", "stats", "--json"))[0]
