@@ -52,4 +52,4 @@ $(VENV)/.test: $(VENV)/.base requirements/test.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-aigov-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
