@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import re
@@ -19,7 +20,7 @@ from typing import Any
 
 from aigov.errors import AigovError, GuardFault
 from aigov.privacy.analysis import Analysis, Nonsense, sound
-from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear
+from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear, loading
 from aigov.privacy.settings import Custom
 from aigov.privacy.tokens import ENTITY
 from aigov.privacy.words import LANGUAGE, ContextScores, Words
@@ -59,16 +60,18 @@ class Engine:
 
         Raises Unfit for a pattern that `settings.check` would have refused.
         """
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_SILENCE)
-        every = [*loaded, *map(_recognizer, custom)]
-        if any(_rescores(one) for one in every):
-            engine = cls(_presidio(every), entities(every), None)
-        else:
-            analysis = Analysis(every, _words(), user_folder())
-            engine = cls(_analysed(analysis), entities(every), analysis.scanner)
+        with _quiet():
+            engine = cls._built(loaded, custom)
         engine.findings(_WARM)
         return engine
+
+    @classmethod
+    def _built(cls, loaded: Sequence[Any], custom: Iterable[Custom]) -> Engine:
+        every = [*loaded, *map(_recognizer, custom)]
+        if any(_rescores(one) for one in every):
+            return cls(_presidio(every), entities(every), None)
+        analysis = Analysis(every, _words(), user_folder())
+        return cls(_analysed(analysis), entities(every), analysis.scanner)
 
     def findings(self, text: str, path: str = "") -> tuple[Finding, ...]:
         """Every finding in `text`, surest first, in code points of `text`, before any threshold.
@@ -100,6 +103,18 @@ def load(recognizers: Iterable[Any] = (), countries: Iterable[str] = ()) -> list
     Presidio's own kind, from plugins, run as they are. Their patterns are compiled, and e-mail domains judged
     without the net. Raises Unfit.
     """
+    with _quiet():
+        return _loaded(recognizers, countries)
+
+
+def _quiet() -> contextlib.AbstractContextManager[None]:
+    """What Presidio logs of what we load and look at is kept from the application's log."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_SILENCE)
+    return loading()
+
+
+def _loaded(recognizers: Iterable[Any], countries: Iterable[str]) -> list[Any]:
     from presidio_analyzer import RecognizerRegistry
     from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 

@@ -27,6 +27,7 @@ SECONDS_PER_CHAR = 20e-6
 MOST_SECONDS = 20.0
 
 _deadline: ContextVar[float] = ContextVar("aigov_privacy_deadline")
+_loading: ContextVar[bool] = ContextVar("aigov_privacy_loading", default=False)
 _LONE = re.compile("[\ud800-\udfff]")
 _SAMPLES = ("", "a", "1", " ", "a b", "\n", "é", "a\nb", "-")
 _FLAGS = "(?m)"  # with the options below: what Presidio runs every pattern under
@@ -40,6 +41,16 @@ def analysing(text: str) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Silence about what Presidio loads, forty lines of it for each policy."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
 
 
 def in_analysis() -> bool:
@@ -71,14 +82,14 @@ class Stopwatch:
 
 
 class Silence(logging.Filter):
-    """Drops what Presidio logs during an analysis of ours; an application's own use of it logs as before.
+    """Drops what Presidio logs while we load it or look at a text; an application's own use of it logs as before.
 
     Its IBAN recogniser logs a value that it cannot check, at ERROR; its context enhancer logs words.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False inside an analysis."""
-        return not in_analysis()
+        """False inside an analysis, or while recognisers are loaded."""
+        return not (in_analysis() or _loading.get())
 
 
 class Timed:

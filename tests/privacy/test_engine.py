@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -219,6 +221,17 @@ def test_nothing_of_a_text_is_logged(
     logged = "\n".join((*everything_logged, *capfd.readouterr()))
     assert CANARY not in logged
     assert "DE8937" not in logged
+
+
+def test_loading_says_nothing_in_the_applications_log() -> None:
+    """In a process of its own: Presidio logs what it imports once. Forty lines would come at every reload."""
+    script = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)\n"
+        "from aigov.privacy.engine import Engine, load\n"
+        "Engine.build(load(countries=['de']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if "presidio" in line] == []
 
 
 def test_an_applications_own_presidio_logs_as_before(guard: PrivacyGuard, everything_logged: list[str]) -> None:
