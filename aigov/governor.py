@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 import aigov.account as account
+import aigov.binding as binding
 import aigov.calls as calls
 import aigov.drivers as drivers
 import aigov.flow as flow
@@ -196,13 +196,7 @@ class Governor:
 
     def bind(self, fn: Callable[P, R]) -> Callable[P, R]:
         """`fn`, to be run in another thread as whoever acts now, in the session in force now."""
-        context = contextvars.copy_context()
-
-        @functools.wraps(fn)
-        def bound(*args: P.args, **kwargs: P.kwargs) -> R:
-            return context.copy().run(fn, *args, **kwargs)
-
-        return bound
+        return binding.bind(fn)
 
     # -- questions ---------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Signature:
             raise TypeError("only what can be called is guarded")
         self._whole = _signature(self.fn)
         self._receiver = _receiver(self.fn, self._whole)
-        self.shape = _shape(self.fn)
+        self.shape = shape_of(self.fn)
         parameters = self._whole.parameters.values()
         self.keywords = next((one.name for one in parameters if one.kind is inspect.Parameter.VAR_KEYWORD), "")
         self._defaults = {one.name: one.default for one in parameters if type(one.default) in HELD}
@@ -118,7 +118,8 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, type) or type(value).__module__ != "builtins"
 
 
-def _shape(fn: Callable[..., Any]) -> Shape:
+def shape_of(fn: Callable[..., Any]) -> Shape:
+    """Whether what is called gives a value, a coroutine, a generator or an async generator."""
     for called in (fn, type(fn).__call__):  # of a callable object it is the method that tells
         if inspect.iscoroutinefunction(called):
             return "coroutine"

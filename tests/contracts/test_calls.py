@@ -216,6 +216,42 @@ def test_other_threads_have_no_principal_unless_bound(shared: Trial) -> None:
     assert seen == ["later"]
 
 
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_bound_runs_as_whoever_bound_it_in_any_shape(shared: Trial, shape: str, guarded: bool) -> None:
+    client = Client()
+    ask = shared.gov.guard(**CHAT)(client.plain)
+
+    class Caller:
+        """Functions of every shape that call a guarded one, late."""
+
+        def plain(self) -> str:
+            return ask("dana")
+
+        async def coroutine(self) -> str:
+            await asyncio.sleep(0)
+            return ask("dana")
+
+        def generator(self) -> Iterator[str]:
+            yield "to "
+            yield ask("dana")
+
+        async def async_generator(self) -> AsyncIterator[str]:
+            yield "to "
+            yield ask("dana")
+
+    fn = getattr(Caller(), shape)
+    with shared.gov.acting_as(DANA):
+        bound = shared.gov.bind(shared.gov.guard(**CHAT)(fn) if guarded else fn)
+    for kind in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        assert kind(bound) == kind(fn)
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(lambda _: _joined(bound()), range(4)))
+    assert {text.removeprefix("to ") for text in told} == {"dana"}
+    with pytest.raises(Denied):
+        ask("nobody acts here")
+
+
 def test_a_generator_keeps_its_principal_and_leaks_it_to_nobody(shared: Trial) -> None:
     stream = shared.gov.guard(**CHAT)(Client().generator)
     ask = shared.gov.guard(**CHAT)(Client().plain)
