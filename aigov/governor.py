@@ -101,6 +101,7 @@ class Governor:
         self._adapter: Any = None
         self._rules: Rows | None = None
         self._told = object()
+        self._unrecorded_why = ""
         self._seen = loaded.stamp
         self._look_at = 0.0
         self._people = stores.people(keys.derive(PEOPLE_LABEL))
@@ -109,7 +110,7 @@ class Governor:
             self._people, self._payloads, self._record, lambda name: cast("tuple[int, int]", self._keep.times(name))
         )
         self._expire_at = 0.0
-        self._loaded = loaded.knowing(self._people)
+        self._loaded = loaded.knowing(self._people, self._unrecorded)
         self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
 
     @classmethod
@@ -455,7 +456,7 @@ class Governor:
             first = str(problem.problems[0].where) if problem.problems else ""
             self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
             raise problem
-        loaded = loaded.knowing(self._people)
+        loaded = loaded.knowing(self._people, self._unrecorded)
         old, self._loaded, self._seen, self._rules = self._loaded, loaded, loaded.stamp, rules
         for record in loaded.announced():
             self._record(record)
@@ -467,8 +468,10 @@ class Governor:
         try:
             record = record if content is None else self._kept(record, content)
             receipt = self._stores.append(record, loaded.audit)
-        except AuditUnavailable:
+        except AuditUnavailable as fault:
+            self._unrecorded(fault.why)
             return None
+        self._unrecorded_why = ""
         loaded.observe(record, receipt)
         return receipt
 
@@ -477,10 +480,18 @@ class Governor:
         try:
             record = record if content is None else await asyncio.to_thread(self._kept, record, content)
             receipt = await self._stores.aappend(record, loaded.audit)
-        except AuditUnavailable:
+        except AuditUnavailable as fault:
+            self._unrecorded(fault.why)
             return None
+        self._unrecorded_why = ""
         loaded.observe(record, receipt)
         return receipt
+
+    def _unrecorded(self, why: str) -> None:
+        """Tell people why, once for each cause until a record is written again: refused calls may be many."""
+        if why != self._unrecorded_why:
+            self._unrecorded_why = why
+            self._loaded.unrecorded(why)
 
     def _kept(self, record: Any, content: Content) -> Any:
         """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable."""

@@ -128,15 +128,21 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
             for pin in self.pins
         )
 
-    def knowing(self, people: Subjects) -> Loaded:
-        """The same, with the people of the log that its records go to."""
-        snapshot = msgspec.structs.replace(self.snapshot, refer=people.refer, relate=people.relate)
+    def knowing(self, people: Subjects, unrecorded: Callable[[str], None]) -> Loaded:
+        """The same, with the people of the log that its records go to; `unrecorded` is told why one has no name."""
+        refer, relate = _heard(people.refer, unrecorded), _heard(people.relate, unrecorded)
+        snapshot = msgspec.structs.replace(self.snapshot, refer=refer, relate=relate)
         return msgspec.structs.replace(self, snapshot=snapshot)
 
     def rules_of(self, adapter: Any) -> Rows:
         """The rules of access that a Casbin adapter has now. Raises PolicyError."""
         sentry: Any = self.snapshot.guards.started["access"]
         return rows_of(adapter, sentry.policy.model)
+
+    def unrecorded(self, why: str) -> None:
+        """Tell people why nothing can be recorded."""
+        people: Any = self.snapshot.guards.started["audit"]
+        people.unrecorded(why)
 
     def observe(self, record: Any, receipt: Receipt) -> None:
         """Tell the observers of a record that is durable."""
@@ -261,6 +267,19 @@ def _bound(
         sections=MappingProxyType(dict(sections)),
         pins=pins,
     )
+
+
+def _heard(ask: Callable[..., str], told: Callable[[str], None]) -> Callable[..., str]:
+    """`ask`, with `told` hearing why there is no answer."""
+
+    def asked(*whose: str) -> str:
+        try:
+            return ask(*whose)
+        except AuditUnavailable as fault:
+            told(fault.why)
+            raise
+
+    return asked
 
 
 def _unknown(*_: str) -> str:

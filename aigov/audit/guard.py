@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -23,6 +24,9 @@ ORGANISATION = "organisation"
 class Silent:
     """The started guard where the policy turns the people's log off: it observes nothing."""
 
+    def unrecorded(self, why: str) -> None:
+        """Nobody wants to be told."""
+
 
 class Telling:
     """The started guard: tells people what is already durable."""
@@ -37,6 +41,11 @@ class Telling:
         if self._tell is None:
             self._tell = self._make()
         self._tell(record)
+
+    def unrecorded(self, why: str) -> None:
+        """Say why nothing can be recorded, which no record can say. A fault of the telling changes nothing."""
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stderr
+            self.aigov_observe({"kind": UNAVAILABLE, "error": why})
 
 
 class AuditPlugin:

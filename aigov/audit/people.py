@@ -1,4 +1,4 @@
-"""The log for people: copies of records that are already durable, rendered by structlog.
+"""The log for people: copies of records that are already durable, rendered by structlog; and why there are none.
 
 It is a convenience. The record is the record; this may be switched off, lag, or lose a line.
 
@@ -33,6 +33,7 @@ LEVELS: Mapping[str, int] = MappingProxyType(
         "policy.lockdown": logging.WARNING,
         "policy.lifted": logging.WARNING,
         "plugin.fault": logging.ERROR,
+        "audit.unavailable": logging.ERROR,  # no record: there cannot be one
     }
 )
 SHOWN = (
@@ -65,7 +66,7 @@ def gist(record: Mapping[str, Any]) -> dict[str, Any]:
         shown["reasons"] = ", ".join(_reason(reason) for reason in record["reasons"])
     if record.get("findings"):
         shown["findings"] = ", ".join(f"{found['type']} {found['count']}" for found in record["findings"])
-    return {**shown, "record": record.get("id", "")}
+    return {**shown, "record": record["id"]} if record.get("id") else shown
 
 
 def renderer(

@@ -20,13 +20,16 @@ from typing import Any, Literal, NamedTuple
 
 from aigov.access.check import warnings
 from aigov.access.choice import COMPILED
-from aigov.audit import places
-from aigov.cli import DISTRIBUTION
+from aigov.audit import head, places
+from aigov.audit.head import HeadAltered
+from aigov.audit.subjects import beside
+from aigov.cli import DISTRIBUTION, show, switching
 from aigov.crypto import ROOT_KEY, KeyRing
-from aigov.errors import PolicyError, ReviewError
+from aigov.errors import AuditUnavailable, PolicyError, ReviewError
 from aigov.governor import Governor
 from aigov.policy import lockdown
 from aigov.snapshot import Loaded, load
+from aigov.stores import LOG_LABEL
 
 OLDEST = (3, 11)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
@@ -52,6 +55,7 @@ def all_checks(policies: Path, audit: Path) -> Iterator[Check]:
     yield keys(policies)
     yield from policy(policies)
     yield record(audit)
+    yield from log(policies, audit)
     yield reviews(policies)
 
 
@@ -160,6 +164,28 @@ def record(audit: Path) -> Check:
     if where:
         return Check("audit folder", "warn", f"{folder} is {where}", "keep the record on a local disk")
     return Check("audit folder", "ok", f"{audit}" + ("" if folder == audit else " (will be made)"))
+
+
+def log(policies: Path, audit: Path) -> Iterator[Check]:
+    """The log that is there goes on under this key, and the table of its people opens. Nothing where there is none."""
+    try:
+        ring = KeyRing.load(policies.parent / "keys")
+    except PolicyError:
+        return
+    found, why = None, ""
+    try:
+        found = head.read(audit, ring.derive(LOG_LABEL))
+        if beside(audit).exists():
+            switching.people(policies.parent / "keys", audit).refs("nobody")
+    except (HeadAltered, AuditUnavailable) as error:
+        why = str(error)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror or 'unknown fault'}"
+    if why:
+        fix = "run `aigov audit verify`; put back the key or the files that belong to it, or begin a new folder"
+        yield Check("log", "fail", why, fix)
+    elif found is not None:
+        yield Check("log", "ok", f"{show.counted(found.records, 'record')}, last signed {found.ts[:19]}")
 
 
 def reviews(policies: Path) -> Check:

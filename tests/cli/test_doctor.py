@@ -6,9 +6,12 @@ import json
 
 import pytest
 
+from aigov import Governor, Principal
 from aigov.audit import places
 from aigov.cli import checks
 from aigov.cli.exits import Exit
+
+DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
 
 
 def told(ran) -> dict[str, dict[str, str]]:
@@ -43,6 +46,28 @@ def test_each_harm_is_a_fail_with_a_remedy(aigov, here, name: str, harm) -> None
     assert ran.code == Exit.NO
     assert told(ran)[name]["how"] == "fail"
     assert told(ran)[name]["fix"]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda here: (here / "keys" / "root.key").write_text("ab" * 32),
+        lambda here: (here / "audit" / "head.json").write_text("{}"),
+        lambda here: (here / "audit.subjects" / "subjects.sqlite").write_bytes(b"no table" * 4096),
+    ],
+)
+def test_a_log_that_cannot_go_on_is_a_fail(aigov, here, harm) -> None:
+    """Calls would be refused with `audit.unavailable`, and nobody would know why."""
+    with Governor.from_policies("policies", audit="audit") as gov:
+        gov.call(str, "hello", action="chat", resource="model:gpt-4o-mini", principal=DANA)
+    assert told(aigov("doctor", "--json"))["log"]["how"] == "ok"
+    for left in here.glob("audit.subjects/*-*"):
+        left.unlink()
+    harm(here)
+    ran = aigov("doctor", "--json")
+    assert ran.code == Exit.NO
+    assert told(ran)["log"]["how"] == "fail"
+    assert told(ran)["log"]["fix"]
 
 
 def test_the_old_casbin_beside_pycasbin_is_a_fail(aigov, here, monkeypatch) -> None:

@@ -88,3 +88,28 @@ def test_records_of_one_person_carry_one_pseudonym_and_no_id(trial: Trial) -> No
     lines = b"".join(path.read_bytes() for path in trial.audit.rglob("*.jsonl"))
     assert b"dana" not in lines
     assert b"robot-7" not in lines
+
+
+def test_people_are_told_once_why_nothing_can_be_recorded(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """The refusal says only that it cannot; no record can say why."""
+    trial.gov.call(str, "hello", principal=DANA, **CHAT)
+    wreck(trial)
+    for _ in range(3):
+        with pytest.raises(Denied):
+            trial.gov.call(str, "jane@example.com", principal=DANA, **CHAT)
+    told = [line for line in capsys.readouterr().err.splitlines() if "audit.unavailable" in line]
+    assert len(told) == 1
+    assert "the subject table has vanished" in told[0]
+    assert "jane" not in told[0]
+
+
+def test_a_cause_is_told_again_once_it_was_over(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    people = beside(trial.audit)
+    for _ in range(2):
+        trial.gov.call(str, "hello", principal=DANA, **CHAT)
+        away = people.rename(people.with_suffix(".away"))
+        with pytest.raises(Denied):
+            trial.gov.call(str, "hello", principal=DANA, **CHAT)
+        away.rename(people)
+    told = [line for line in capsys.readouterr().err.splitlines() if "audit.unavailable" in line]
+    assert len(told) == 2
