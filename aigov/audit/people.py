@@ -94,8 +94,9 @@ def renderer(
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to whatever standard error is at this moment."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the people's log itself
+    """Write a line to whatever standard error is at this moment, in one piece: others write there too."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def to_file(path: Path) -> Write:

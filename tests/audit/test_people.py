@@ -127,6 +127,20 @@ def test_stderr_is_whatever_it_is_at_that_moment(policies: Path, monkeypatch: py
         assert "call.denied" in sys.stderr.getvalue()
 
 
+def test_a_line_reaches_stderr_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program writes to the terminal at the same time."""
+    pieces: list[str] = []
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    people.to_stderr("call.denied")
+    assert pieces == ["call.denied\n"]
+
+
 def test_off_observes_nothing(policies: Path) -> None:
     assert not hasattr(start(policies, "off"), "aigov_observe")
 
