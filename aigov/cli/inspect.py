@@ -122,20 +122,25 @@ def _explained(gov: Governor, text: lines.Source, field: str, as_json: bool) -> 
         if as_json:
             why = [{**_plain(one.finding), **one.steps()} for one in told]
             show.json_line({"line": line.number, "findings": why, "error": error})
-        rows += [_steps(line.number, one) for one in told]
+        rows += [_steps(line.number, one) for one in told[: MAX_ROWS - len(rows)]]
     if not as_json:
-        columns = ("line", "characters", "type", "found by", "pattern", "alone", "check", "context word", "score")
-        show.console().print(show.table(columns, rows[:MAX_ROWS], right=("line",)) if rows else "nothing found")
+        columns = ("line", "where", "type", "found by, and why", "score")
+        made = show.table(columns, rows, right=("line", "where", "score"), whole=("where", "type"))
+        show.console().print(made if rows else "nothing found")
     return unread
 
 
 def _steps(number: int, one: Explained) -> tuple[object, ...]:
-    found, check = one.finding, {True: "passed", False: "failed", None: ""}[one.validated]
-    span = f"{found.start}-{found.end}"
-    return (
-        number, span, found.type, found.detector, one.pattern, f"{one.base:.2f}", check, one.context,
-        f"{found.score:.2f}",
-    )  # fmt: skip
+    """A finding in cells narrow enough for a terminal of 80 columns; how it came about on lines of its own."""
+    found = one.finding
+    why = [found.detector]
+    if one.pattern:
+        why.append(f"{one.pattern}: {one.base:.2f} alone")
+    if one.validated is not None:
+        why.append("check passed" if one.validated else "check failed")
+    if one.context:
+        why.append(f"`{one.context}` stands near")
+    return number, f"{found.start}-{found.end}", found.type, "\n".join(why), f"{found.score:.2f}"
 
 
 def _look(gov: Governor, line: lines.Line, direction: Direction, everything: bool) -> Inspected:

@@ -79,3 +79,11 @@ def test_inspect_explains(aigov, here: Path) -> None:  # type: ignore[no-untyped
     assert told["US_BANK_NUMBER"]["context"] == "account"
     assert told["US_BANK_NUMBER"]["base"] == 0.05
     assert "account" in aigov("inspect", "--explain", stdin=b"account number 8471625536\n").out
+
+
+def test_no_word_of_an_explanation_is_broken(aigov, here: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "80")
+    out = aigov("inspect", "--explain", stdin=b"account 8471625536, mail jane@example.com\n").out
+    for word in ("US_DRIVER_LICENSE", "EMAIL_ADDRESS", "EmailRecognizer", "check passed", "`account` stands near"):
+        assert word in out
+    assert max(map(len, out.splitlines())) <= 80
