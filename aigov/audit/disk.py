@@ -114,6 +114,11 @@ def try_lock(handle: int) -> bool:
     return True
 
 
+def release(handle: int) -> None:
+    """Give a file's lock back. Raises OSError."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+
+
 @contextmanager
 def locked(handle: int, patience: float) -> Iterator[None]:
     """Hold the file's lock. Raises Busy after `patience` seconds: a stopped process must not stop us all."""
@@ -126,7 +131,7 @@ def locked(handle: int, patience: float) -> Iterator[None]:
     try:
         yield
     finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+        release(handle)
 
 
 def reason(error: OSError) -> str:

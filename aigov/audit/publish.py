@@ -29,41 +29,18 @@ from aigov.audit import checkpoints, keys
 from aigov.audit import head as heads
 from aigov.audit.canonical import NotARecord, decode, link, micros, timestamp
 from aigov.audit.disk import Disk, locked, open_regular
+from aigov.audit.end import Damaged, End
 from aigov.audit.head import Head
 from aigov.audit.merkle import CompactRange, ProofError
 from aigov.audit.note import Checkpoint, VerifierKey, sign
 from aigov.audit.reader import Lines, extents
 from aigov.audit.records import KeyRotated
 from aigov.audit.tiles import Edge, Tiles
-from aigov.errors import AigovError
 
 LOCK = "publish.lock"
 SECONDS = 1.0
 RECORDS = 1_000
 _ROTATED = f'"kind":"{KeyRotated.kind()}"'.encode()
-
-
-class Damaged(AigovError):
-    """A log that must not be continued, because it is not what its writers left."""
-
-    code = "audit.damaged"
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"{self.code}: {why}")
-
-
-class End(NamedTuple):
-    """Where a log ends: how many records, in which segment, at which byte of it, the last line's leaf hash.
-
-    `bytes`: over all segments.
-    """
-
-    records: int
-    segment: int
-    offset: int
-    last: str
-    bytes: int
 
 
 class _Read(NamedTuple):

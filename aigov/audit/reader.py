@@ -78,6 +78,11 @@ def segments(folder: Path) -> list[Path]:
     return sorted(path for path in inside.iterdir() if SEGMENT_NAME.fullmatch(path.name))
 
 
+def segment_path(folder: Path, number: int) -> Path:
+    """Where the segment `number` of a log is, or would be."""
+    return folder / SEGMENTS / f"{number:08d}.jsonl"
+
+
 def extents(folder: Path, first: int = 0) -> list[tuple[Path, int]]:
     """The segments from number `first` on, each with the byte after its last record. Raises OSError.
 
@@ -87,11 +92,16 @@ def extents(folder: Path, first: int = 0) -> list[tuple[Path, int]]:
     return [(path, _extent(path, after)) for path, after in zip(paths, [*paths[1:], None], strict=False)]
 
 
+def abandoned(after: Path, number: int) -> int | None:
+    """The byte at which the segment `number` ends, where the one after it begins by saying that a sync failed."""
+    left = _ABANDONED.search(next(iter(Lines(after, 0, MAX_BYTES + 1)), b""))
+    return int(left[1]) if left and int(left[2]) == number else None
+
+
 def _extent(path: Path, after: Path | None) -> int:
     size = path.stat().st_size
-    line = next(iter(Lines(after, 0, MAX_BYTES + 1)), b"") if after is not None else b""
-    left = _ABANDONED.search(line)
-    return min(size, int(left[1])) if left and int(left[2]) == int(path.stem) else size
+    left = abandoned(after, int(path.stem)) if after is not None else None
+    return size if left is None else min(size, left)
 
 
 def records(folder: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Mapping[str, Any]]:

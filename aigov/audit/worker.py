@@ -1,7 +1,8 @@
 """The one thread of a process that writes, and the queue before it.
 
-Whatever is queued while the disk is busy goes into the next batch: a sync is shared by all who wait for
-it, and nobody waits for a timer.
+Whatever is queued while the disk is busy goes into the next batch: a sync is shared by all who wait for it. Those
+who were told together often come back together; an eighth of the time that the disk took is spent on waiting for
+as many as there were last time, because a sync for each few of them would cost more.
 
 Invariants:
 * Every future that was handed out is settled: a receipt once its record is durable, else AuditUnavailable.
@@ -26,12 +27,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from aigov.audit.canonical import NotARecord
 from aigov.audit.disk import Busy, Disk, reason
+from aigov.audit.end import Damaged
 from aigov.audit.head import HeadAltered
 from aigov.audit.keys import KeyUnusable
 from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
 from aigov.audit.orphans import CLOSING, OPENING
-from aigov.audit.publish import SECONDS, Damaged
+from aigov.audit.publish import SECONDS
 from aigov.audit.records import CallOrphaned, Record, SinkRecovered
 from aigov.audit.store import BEAT_SECONDS, Receipt, Store, SyncFailed
 from aigov.errors import AuditUnavailable
@@ -39,6 +41,8 @@ from aigov.errors import AuditUnavailable
 QUEUE_RECORDS = 8_192
 BATCH_RECORDS = QUEUE_RECORDS
 RETRY_SECONDS = 0.5
+LINGER_SHARE = 1 / 8
+LINGER_SECONDS = 0.001
 FULL_DISK = frozenset({"ENOSPC", "EDQUOT"})
 
 Result = Receipt | NotARecord
@@ -68,10 +72,12 @@ class Worker:
         self._room = threading.Condition(self._lock)
         self._queue: deque[Pending] = deque()
         self._queued = 0
+        self._wanted = 1
         self._thread: threading.Thread | None = None
         self._stopping = False
         # What follows belongs to the thread.
         self._began = self._opened = False
+        self._last_count, self._linger = 0, 0.0
         self._shut = ""
         self._fault = ""
         self._retry_at = 0.0
@@ -93,7 +99,8 @@ class Worker:
             if started:
                 self._queue.append(Pending(records, future, many))
                 self._queued += len(records)
-                self._filled.notify()
+                if self._queued >= self._wanted or not records:
+                    self._filled.notify()
         if not started:
             raise AuditUnavailable("the log is closed")
         return future
@@ -150,13 +157,22 @@ class Worker:
             while not self._queue and not self._stopping:
                 if not self._filled.wait(self._pause()):
                     return []
+            self._wait_for_more()
             batch, count = [], 0
             while self._queue and count < BATCH_RECORDS:
                 batch.append(self._queue.popleft())
                 count += len(batch[-1].records)
             self._queued -= count
             self._room.notify_all()
+            self._last_count = count
             return batch or None
+
+    def _wait_for_more(self) -> None:
+        """Give as many as were told last time a moment to come back."""
+        if self._queued < self._last_count and self._linger:
+            self._wanted = self._last_count
+            self._filled.wait_for(lambda: self._queued >= self._wanted or self._stopping, self._linger)
+            self._wanted = 1
 
     def _pause(self) -> float | None:
         """How long to wait for records: no longer than until the next checkpoint or sign of life."""
@@ -166,8 +182,9 @@ class Worker:
 
     def _serve(self, batch: Sequence[Pending]) -> None:
         records = [record for pending in batch for record in pending.records]
-        opened = self._opened
+        opened, began = self._opened, time.monotonic()
         results = self._attempt(lambda: self._write(records))
+        self._linger = min((time.monotonic() - began) * LINGER_SHARE, LINGER_SECONDS)
         if results is None:
             self._refused += len(records)
             if opened:

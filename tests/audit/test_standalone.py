@@ -56,7 +56,7 @@ def grown(folder: Path, chance: random.Random, *, close: bool) -> Path:
         if step == "rotate":
             held.rotate_key()
         elif step == "segment":
-            held._next_segment()
+            held._tail.rotate()
             held.write([PluginFault(plugin="p")])
         elif step == "many":
             held.write([PluginFault(plugin="p")] * 300)

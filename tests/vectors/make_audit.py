@@ -48,7 +48,7 @@ def log(folder: Path, *parts: list[Record] | str, seal: bool = True) -> Path:
         if part == "rotate":
             held.rotate_key()
         elif part == "segment":
-            held._next_segment()
+            held._tail.rotate()
         elif part == "cover":
             held._publish(force=True)
         elif part == "abandon":
