@@ -1,6 +1,6 @@
 """From a trained model to what the package ships: one int8 ONNX file, its tokeniser and its card.
 
-`python -m training.export --base DIR --trained DIR --data DIR --out aigov/encoder/weights`
+`python -m training.export --trained DIR --data DIR --out aigov/encoder/weights`
 
 1. Word pieces in scripts of which no text is trained on are taken out of the vocabulary: they cost bytes.
 2. Export in single precision; attention and normalisations fused; weights in eight bits, a scale for each channel.
@@ -30,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from aigov.encoder.cases import NAMES, classes
+from training import base
 from training.encode import PIECES
 from training.mixture import Sources, judged_alone
 from training.model import Judge
@@ -144,13 +145,13 @@ def calibrated(model: Exported, held: Sequence[Tagged]) -> tuple[dict[str, float
 def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("base", "trained", "data", "out"):
+    for name in ("trained", "data", "out"):
         ask.add_argument(f"--{name}", type=Path, required=True)
     asked = ask.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    model = Judge(asked.base)
+    model = Judge(base.folder())
     model.load_state_dict(torch.load(asked.trained / "model.pt", weights_only=True))
-    tokenizer = trimmed(model, json.loads((asked.base / "tokenizer.json").read_text(encoding="utf-8")))
+    tokenizer = trimmed(model, json.loads((base.folder() / "tokenizer.json").read_text(encoding="utf-8")))
     (asked.out / "tokenizer.json").write_text(
         json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.tagged import Tagged
-from training.templates import TEXTS
+from training.templates import TEXTS, unescaped
 
 INNERMOST = re.compile(r"<<((?:(?!<<|>>).)*)>>", re.DOTALL)
 
@@ -36,7 +36,7 @@ def read(folder: Path = TEXTS / "hostility") -> list[Pattern]:
                 continue
             if line.count("<<") != line.count(">>") and "|" in line:
                 raise ValueError(f"{path.name}:{number}: a choice is not closed")
-            text = line.replace("\\n", "\n").replace("\\t", "\t")
+            text = unescaped(line)
             found.setdefault(line, Pattern(text, f"{kind}_{family}", kind == "attack", line))
             if family in CARRIED:
                 found.setdefault(f"without: {line}", Pattern(_without(text), f"innocent_{family}", False, line))

@@ -12,6 +12,7 @@ from training.tagged import DATE_TIME, LOCATION, NRP, ORGANIZATION, PERSON, TITL
 
 TEXTS = Path(__file__).parent / "texts"
 SLOT = re.compile(r"\{([a-z_]+)\}|\[\[([^|\]]+)\|([A-Z_]+)\]\]")
+ESCAPES = re.compile(r"\\{1,2}n|\\t")
 OF_SLOT = {
     **dict.fromkeys(("person", "first", "last", "initial"), PERSON),
     **dict.fromkeys(("address", "address_lines", "street", "city", "region", "country", "postcode", "place"), LOCATION),
@@ -36,6 +37,11 @@ class Template:
     domain: str
 
 
+def unescaped(line: str) -> str:
+    """The text that a line of a file stands for: `\\n` breaks it, `\\t` is a tab, a doubled sign is itself."""
+    return ESCAPES.sub(lambda found: {"\\n": "\n", "\\t": "\t"}.get(found[0], "\\n"), line)
+
+
 def read(folder: Path = TEXTS / "entities") -> list[Template]:
     """Every template, in a fixed order. Raises ValueError for a slot that does not exist, naming file and line."""
     found: dict[str, Template] = {}
@@ -47,7 +53,7 @@ def read(folder: Path = TEXTS / "entities") -> list[Template]:
             for slot, _text, label in SLOT.findall(line):
                 if (slot and slot not in OF_SLOT and slot not in PLAIN) or (label and label not in TYPES):
                     raise ValueError(f"{path.name}:{number}: no slot or label `{slot or label}`")
-            found.setdefault(line, Template(line.replace("\\n", "\n").replace("\\t", "\t"), language, domain))
+            found.setdefault(line, Template(unescaped(line), language, domain))
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""From texts to weights: `python -m training.train --data DIR --base DIR --out DIR`; goes on where it was stopped.
+"""From texts to weights: `python -m training.train --data DIR --out DIR`; goes on where it was stopped.
 
 1. An epoch's texts are made anew (`mixture`) and cut into batches of about equal length.
 2. Labels: what the model gives to all labels that may be right is made likely; what a source does not tag teaches
@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training import base
 from training.encode import ANY, Encoded, encode
 from training.mixture import Amounts, Sources, epoch
 from training.model import Judge, meant, teacher
@@ -111,9 +112,8 @@ class Mean:
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--data", type=Path, required=True, help="folder of the public sets")
-    ask.add_argument("--base", type=Path, required=True, help="folder of the base model")
     ask.add_argument("--out", type=Path, required=True, help="folder for the state and the finished model")
-    ask.add_argument("--epochs", type=int, default=4)
+    ask.add_argument("--epochs", type=int, default=6)
     ask.add_argument("--rate", type=float, default=1.2e-4)
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--threads", type=int, default=2)
@@ -133,12 +133,12 @@ class Training:
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self._asked = asked
-        self._tokenizer = Tokenizer.from_file(str(asked.base / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_file(str(base.folder() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._sources = Sources.of(asked.data, held=False, without=frozenset(asked.without))
         self._amounts = Amounts(**{name: getattr(asked, name) for name in vars(Amounts())})
-        self._model, self._teacher = Judge(asked.base), teacher(asked.base)
+        self._model, self._teacher = Judge(base.folder()), teacher(base.folder())
         self._mean = Mean(self._model)
         self._optimiser = torch.optim.AdamW(groups(self._model, asked.rate), weight_decay=0.01, fused=True)
         self._half = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2") and _has_bf16()
