@@ -206,7 +206,7 @@ class Aigov(Logger):
             if start // 7 % 4 == 1:
                 store.rotate_key()
             if start // 7 % 4 == 3:
-                store._next_segment()
+                store._tail.rotate()
         store.seal([])
         store.drop()
 

@@ -82,7 +82,7 @@ def unclosed(tmp_path_factory: pytest.TempPathFactory) -> World:
             intent = CallIntent(call=call, action="a", resource="r", actor=Actor(ref="c" * 32))
             store.write([intent, CallOutcome(call=call, outcome="released")])
             if call == "9":
-                store._next_segment()
+                store._tail.rotate()
         store._publish(force=True)
         store.drop()
     for path in work.rglob("*.jsonl"):
