@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST_ARGS ?=
 
-.PHONY: demo test contract lint check lock bench clean
+.PHONY: demo test contract lint check lock bench weights scores clean
 
 demo: $(VENV)/.base
 	$(BIN)/aigov demo
@@ -17,8 +17,8 @@ contract: $(VENV)/.test                ## the public contract alone, for a secon
 	$(BIN)/python -m pytest -m contract $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
-	$(BIN)/python -m ruff check aigov tests plugins benchmarks
-	$(BIN)/python -m ruff format --check aigov tests plugins benchmarks
+	$(BIN)/python -m ruff check aigov tests plugins benchmarks training
+	$(BIN)/python -m ruff format --check aigov tests plugins benchmarks training
 	$(BIN)/python -m mypy
 
 check: lint test
@@ -51,5 +51,23 @@ $(VENV)/.test: $(VENV)/.base requirements/test.txt
 	$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
+# Making the encoder's weights: `make weights DATA=folder of the public sets`; docs/encoder.md names them. Goes on where it stopped.
+TRAINING = .venv-aigov-training
+MADE ?= build/weights
+
+weights: $(TRAINING)/.made                ## from texts to aigov/encoder/weights
+	@test -d "$(DATA)" || { echo "name the folder of the public sets: make weights DATA=DIR"; exit 1; }
+	$(TRAINING)/bin/python -m training.train --data $(DATA) --out $(MADE)
+	$(TRAINING)/bin/python -m training.export --trained $(MADE) --data $(DATA) --out aigov/encoder/weights
+	$(TRAINING)/bin/python -m training.score --data $(DATA)
+
+scores: $(TRAINING)/.made                 ## the tables of docs/encoder.md, for the weights that are there
+	$(TRAINING)/bin/python -m training.score --data $(DATA)
+
+$(TRAINING)/.made: training/requirements.in
+	$(PYTHON) -m venv $(TRAINING)
+	$(TRAINING)/bin/python -m pip install --disable-pip-version-check -q -r training/requirements.in
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-aigov-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-aigov-newest $(TRAINING) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
