@@ -99,7 +99,11 @@ def fused(path: Path, width: int, heads: int) -> None:
 def in_eight_bits(path: Path, out: Path) -> None:
     """Weights in eight bits; what is added up stays exact."""
     quantize_dynamic(
-        str(path), str(out), per_channel=True, weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True}
+        str(path),
+        str(out),
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
     )
 
 
