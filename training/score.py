@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from aigov.encoder.engine import Engine
-from aigov.encoder.weights import FOLDER, loaded
 
+from aigov.encoder.weights import FOLDER, loaded
 from training import templates
 from training.mixture import Sources, filled, judged_alone
 from training.tagged import LOCATION, ORGANIZATION, PERSON, USERNAME, Span, Tagged
