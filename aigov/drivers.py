@@ -31,6 +31,7 @@ from aigov.passage import (
     Ending,
     Failure,
     OpenTicket,
+    Read,
     Record,
     Refusal,
     Released,
@@ -123,6 +124,8 @@ def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered]
         return doors.record(effect.record, effect.content)
     if isinstance(effect, Ask):
         return [_answer(one, question) for one, question in effect.questions]
+    if isinstance(effect, Read):
+        return _read(effect.work)
     if isinstance(effect, OpenTicket):
         return doors.open_ticket(effect.case)
     assert isinstance(effect, Call)
@@ -133,6 +136,13 @@ def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered]
 def _answer(contribution: Contribution, question: tuple[Any, ...]) -> tuple[Any, ...] | GuardFault:
     try:
         return contribution(*question)
+    except GuardFault as fault:
+        return fault
+
+
+def _read(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
     except GuardFault as fault:
         return fault
 
@@ -168,6 +178,10 @@ class _Async:
             return await self._record(effect)
         if isinstance(effect, Ask):
             return [await self._ask(one, question) for one, question in effect.questions]
+        if isinstance(effect, Read):
+            reading = asyncio.get_running_loop().run_in_executor(None, _read, effect.work)
+            await self._wait(reading)
+            return reading.result()
         if isinstance(effect, OpenTicket):
             keeping = asyncio.get_running_loop().run_in_executor(None, self._doors.open_ticket, effect.case)
             await self._wait(keeping)

@@ -122,6 +122,7 @@ STATUS = {
     "output": 502,
     "audit": 503,
     "guard": 503,
+    "encoder": 503,
     "plugin": 503,
     "pii.vault": 503,
     "rule.fault": 503,

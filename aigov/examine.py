@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import msgspec
 
 from aigov.errors import GuardFault
-from aigov.passage import Ask, Snapshot
+from aigov.passage import Ask, Read, Snapshot
 from aigov.plugins import Contribution
 from aigov.privacy.recall import Recall
+from aigov.text.memory import Memory
 from aigov.text.nodes import plain_value
 from aigov.text.normal import normalise
+from aigov.text.readable import readable
 from aigov.text.spans import Replacement
 from aigov.types import Direction, Finding, Part
 
@@ -39,7 +42,7 @@ def examine(
     keys = [recall.key(snapshot.digest, direction, part) for part in parts]
     known = [recall.get(key) for key in keys]
     new = [part for part, old in zip(parts, known, strict=True) if old is None]
-    own = yield from _looked(snapshot, new, direction, (True,))
+    own = yield from _looked(snapshot, new, direction, (True,), recall.memory)
     by_path: dict[str, list[Finding]] = {part.path: [] for part in new}
     for finding in own:
         by_path[finding.path].append(finding)
@@ -52,9 +55,13 @@ def examine(
 
 
 def _looked(
-    snapshot: Snapshot, parts: Sequence[Part], direction: Direction, trusted: tuple[bool, ...]
+    snapshot: Snapshot,
+    parts: Sequence[Part],
+    direction: Direction,
+    trusted: tuple[bool, ...],
+    memory: Memory | None = None,
 ) -> Walk[tuple[Finding, ...]]:
-    """What guards of these kinds find, built in (True) and third parties (False)."""
+    """What guards of these kinds find, built in (True) and third parties (False). `memory`: of what models read."""
     screens = [one for one in snapshot.guards.screen if one.trusted in trusted]
     detectors = [one for one in snapshot.guards.detect if one.trusted in trusted]
     found: list[Finding] = []
@@ -65,12 +72,32 @@ def _looked(
         return tuple(found)
     normal = [normalise(part.text) for part in parts]
     seen = [msgspec.structs.replace(part, text=form.text) for part, form in zip(parts, normal, strict=True)]
-    for answers in (yield from ask(detectors, [(part, direction) for part in seen])):
+    own, others = [one for one in detectors if one.trusted], [one for one in detectors if not one.trusted]
+    with (yield from _read(snapshot, seen, direction, memory)) if own else nullcontext():
+        # Nothing is yielded while built-in guards are asked, so what was read is known to them alone.
+        answered = yield from ask(own, [(part, direction) for part in seen])
+    answered += yield from ask(others, [(part, direction) for part in seen])
+    for answers in answered:
         for part, form, findings in zip(parts, normal, answers, strict=True):
             for finding in findings:
                 start, end = form.original(finding.start, finding.end)
                 found.append(msgspec.structs.replace(finding, start=start, end=end, path=part.path))
     return tuple(found)
+
+
+def _read(
+    snapshot: Snapshot, parts: Sequence[Part], direction: Direction, memory: Memory | None
+) -> Walk[AbstractContextManager[None]]:
+    """Have models read what guards will ask them about; a context in which they are told. Raises GuardFault."""
+    reading = snapshot.reading
+    texts = [text for part in parts if reading and reading.wants(part, direction) for text in readable(part.text)]
+    if reading is None or not texts:
+        return nullcontext()
+    run = reading.run
+    told = yield Read(lambda: run(texts, memory))
+    if isinstance(told, GuardFault):
+        raise told
+    return reading.shown(told)
 
 
 def ask(

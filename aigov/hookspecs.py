@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 import pluggy
 
-from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Ruling, Section
+from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Reader, Ruling, Section
 
 PROJECT = "aigov"
 ENTRY_POINTS = "aigov.plugins"
@@ -51,7 +51,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `entities`: every declared entity type, built in, custom and of plugins. `recognizers`: those that
     plugins registered, `operators` their anonymizer operators; only the privacy guard reads them.
     `resource_attributes`: the name of every attribute that the policy gives to a resource.
-    `access_rules`: Casbin rules in the place of the file's, where the governor follows an adapter.
+    `access_rules`: Casbin rules in the place of the file's, where the governor follows an adapter. `readers`: the
+    encoder's models, for the guards that make findings of what they read.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     operators: tuple[Any, ...] = ()
     resource_attributes: frozenset[str] = frozenset()
     access_rules: tuple[tuple[str, ...], ...] | None = None
+    readers: tuple[Reader, ...] = ()
 
     def __repr__(self) -> str:
         return "Context()"

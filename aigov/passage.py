@@ -10,7 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -21,12 +22,25 @@ from aigov.plugins import Contribution, Guards
 from aigov.policy.decide import Decider
 from aigov.privacy.session import Session
 from aigov.review.desk import Case
+from aigov.text.memory import Memory
 from aigov.text.parts import Limits
-from aigov.types import Edit, Finding, Principal, Ruling
+from aigov.types import Direction, Edit, Finding, Part, Principal, Ruling
 
 RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL = 0, 1, 2, 4, 5, 6, 7, 8
 ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE = 9, 10, 11, 12, 13
 ORDER = (RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL, ANSWER, JUDGE, RESTORE, OUTCOME, RELEASE)
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How models read the texts of a call before guards are asked.
+
+    `wants(part, direction)`: whether the policy asks for what they tell of a part. `run(texts, memory)`: read them, in
+    whatever thread; raises GuardFault. `shown(what run gave)`: while guards ask, they are told it.
+    """
+
+    wants: Callable[[Part, Direction], bool]
+    run: Callable[[Sequence[str], Memory | None], Any]
+    shown: Callable[[Any], AbstractContextManager[None]]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +53,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     AuditUnavailable. `keeps`: the directions whose texts are kept. `now_us()`: UTC in microseconds. `timer()`:
     nanoseconds, monotonic. `describe(resource)`: what the policy says of a resource, by attribute.
     `grounds(principal, action, resource, rulings)`: why step 2 said what it said (`access.grounds.Grounds`), or None.
+    `reading`: how the encoder's models read texts; None where there are none.
     """
 
     layer: str
@@ -56,6 +71,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     timer: Callable[[], int]
     describe: Callable[[str], Mapping[str, Any]]
     grounds: Callable[[Principal, str, str, tuple[Ruling, ...]], Any]
+    reading: Reading | None = None
 
     def __repr__(self) -> str:
         return f"Snapshot({self.digest[:12]})"
@@ -101,6 +117,15 @@ class Content(msgspec.Struct, frozen=True):
         return f"Content(texts={len(self.texts)})"
 
 
+class Read(msgspec.Struct, frozen=True):
+    """Effect: let models read texts, which takes a while. Answered with what `work` gives, or its GuardFault."""
+
+    work: Callable[[], Any]
+
+    def __repr__(self) -> str:
+        return "Read()"
+
+
 class Record(msgspec.Struct, frozen=True):
     """Effect: make a record durable, and `content` before it. Answered with its receipt, or None where the log did
     not take it, or the content could not be kept."""
@@ -121,7 +146,7 @@ class Call(msgspec.Struct, frozen=True):
     sealed: Sealed
 
 
-Effect = Ask | Record | OpenTicket | Call
+Effect = Ask | Read | Record | OpenTicket | Call
 
 
 class Answered(msgspec.Struct, frozen=True):

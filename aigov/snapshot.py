@@ -29,9 +29,11 @@ from aigov.audit.guard import plugin as audit
 from aigov.audit.log import Receipt
 from aigov.audit.subjects import Subjects
 from aigov.crypto import KeyRing
+from aigov.encoder.guard import EncoderGuard
+from aigov.encoder.guard import plugin as encoder
 from aigov.errors import AuditUnavailable, Location, PolicyError, Problem
 from aigov.hookspecs import Context, hookimpl
-from aigov.passage import Snapshot
+from aigov.passage import Reading, Snapshot
 from aigov.plugins import Declared, Guards, Pin, assemble, discover
 from aigov.policy import lockdown
 from aigov.policy.decide import Decider
@@ -44,7 +46,19 @@ from aigov.privacy.session import Session
 from aigov.review.guard import plugin as review
 from aigov.sanitise.guard import plugin as sanitise
 from aigov.text.parts import Limits
-from aigov.types import Edit, Facts, Finding, Principal, Reason, Ruling, Section, Verdict
+from aigov.types import (
+    Direction,
+    Edit,
+    Facts,
+    Finding,
+    Part,
+    Principal,
+    Reader,
+    Reason,
+    Ruling,
+    Section,
+    Verdict,
+)
 
 Report = Callable[[str, str, int], None]
 LOCK = "plugins.lock"
@@ -88,6 +102,7 @@ BUILT_IN: Mapping[str, Any] = MappingProxyType(
     {
         GATE: _GatePlugin(),
         "access": access,
+        "encoder": encoder,
         "privacy": privacy,
         "sanitise": sanitise,
         "rules": rules,
@@ -163,14 +178,20 @@ def load(folder: Path, keys: KeyRing, report: Report | None = None, access_rules
     declared = [Declared()]
     described = frozenset(key for each in sections["access"].value.resources.values() for key in each)
 
+    readers: list[Reader] = []
+
     def start(name: str, factory: Any) -> object:  # 3
         context = Context(
             folder=folder, key=lambda label: keys.derive(f"{name}/{label}"), entities=declared[-1].entities,
             recognizers=declared[-1].recognizers if name == "privacy" else (),
             operators=declared[-1].operators if name == "privacy" else (), resource_attributes=described,
             access_rules=access_rules if name == "access" else None,
+            readers=tuple(readers) if name in ("privacy", "sanitise") else (),
         )  # fmt: skip
-        return factory.aigov_start(settings=sections[name], context=context)
+        started: object = factory.aigov_start(settings=sections[name], context=context)
+        if isinstance(started, EncoderGuard) and started.readers is not None:
+            readers.extend(started.readers.each)
+        return started
 
     guards = assemble(BUILT_IN, plugins, start, pins=found.pins, declared=declared.append, report=report)
     if digest(folder) != draft.digest:  # a file that a guard read may not be the file that was hashed
@@ -250,6 +271,7 @@ def _bound(
         timer=time.perf_counter_ns,
         describe=sentry.describe,
         grounds=Explainer(sentry),
+        reading=_reading(guards),
     )
     return Loaded(
         snapshot=snapshot,
@@ -267,6 +289,20 @@ def _bound(
         sections=MappingProxyType(dict(sections)),
         pins=pins,
     )
+
+
+def _reading(guards: Guards) -> Reading | None:
+    """How models read texts for these guards; None where there are none."""
+    encoder: Any = guards.started["encoder"]
+    sane: Any = guards.started["sanitise"]
+    if encoder.readers is None:
+        return None
+    telling = any(one.entities for one in encoder.readers.each)
+
+    def wants(part: Part, direction: Direction) -> bool:
+        return not part.number and (telling or bool(sane.judges(part, direction)))
+
+    return Reading(wants=wants, run=encoder.readers.run, shown=encoder.readers.shown)
 
 
 def _heard(ask: Callable[..., str], told: Callable[[str], None]) -> Callable[..., str]:

@@ -107,6 +107,38 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return f"Finding({self.kind} {self.type} {self.start}:{self.end} {self.score:.2f} by {self.detector})"
 
 
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model sees an entity in a text, and how sure it is, 0 to 1. Offsets are those of that text."""
+
+    type: str
+    start: int
+    end: int
+    score: float
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model reads in one text: entities by place, how likely it is an attack (0 to 1), what it means.
+
+    `vector`: an array of unit length (float32), or None where the model gives none or there was nothing to read.
+    """
+
+    spans: tuple[Span, ...] = ()
+    hostility: float = 0.0
+    vector: Any = None
+
+    def __repr__(self) -> str:
+        return f"Reading(spans={len(self.spans)}, hostility={self.hostility:.2f})"
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as guards are handed it: its name, the types that it tells, whether it judges hostility, and itself."""
+
+    name: str
+    entities: frozenset[str]
+    hostility: bool
+    read: Callable[[str], Reading]
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why: a declared code, the rule, entity or guard that asked for it, and the policy layer."""
 

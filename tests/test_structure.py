@@ -35,6 +35,7 @@ DOORS = {
     "pluggy": ("plugins", "hookspecs"),
     "hyperscan": ("text",),
     "onnxruntime": ("encoder",),
+    "tokenizers": ("encoder",),
     "typer": ("cli",),
 }
 
@@ -133,7 +134,9 @@ def test_a_broad_except_stands_only_where_a_fault_becomes_a_refusal_and_says_so(
 
 
 SURFACE = "from aigov import Governor, Principal, Denied, ReviewPending, PolicyError"
-HEAVY = ("presidio_analyzer", "presidio_anonymizer", "spacy", "casbin", "onnxruntime", "hyperscan", "typer")
+HEAVY = (
+    "presidio_analyzer", "presidio_anonymizer", "spacy", "casbin", "onnxruntime", "tokenizers", "numpy", "hyperscan", "typer",
+)  # fmt: skip
 
 
 @pytest.mark.contract

@@ -25,7 +25,7 @@ from aigov.audit.head import HeadAltered
 from aigov.audit.subjects import beside
 from aigov.cli import DISTRIBUTION, show, switching
 from aigov.crypto import ROOT_KEY, KeyRing
-from aigov.errors import AuditUnavailable, PolicyError, ReviewError
+from aigov.errors import AuditUnavailable, GuardFault, PolicyError, ReviewError
 from aigov.governor import Governor
 from aigov.policy import lockdown
 from aigov.snapshot import Loaded, load
@@ -130,6 +130,7 @@ def policy(policies: Path) -> Iterator[Check]:
     loaded.snapshot.guards.close()
     yield Check("policy", "ok", f"{loaded.name}, {loaded.snapshot.digest[:12]}")
     yield access(loaded)
+    yield encoder(loaded)
     if lockdown.active(policies):
         yield Check("lockdown", "warn", "everything is refused", "run `aigov policy lift` when it is over")
     else:
@@ -147,6 +148,19 @@ def access(loaded: Loaded) -> Check:
     if started.choice.name != COMPILED:
         return Check("access", "warn", found, "simplify the matcher, or live with the time that Casbin takes")
     return Check("access", "ok", found)
+
+
+def encoder(loaded: Loaded) -> Check:
+    """Whether models read texts, and what that costs here."""
+    started: Any = loaded.snapshot.guards.started["encoder"]
+    if started.readers is None:
+        return Check("encoder", "ok", "off: names of people and places are found by plugins alone, if at all")
+    try:
+        cost = started.cost()
+    except GuardFault as fault:
+        return Check("encoder", "fail", f"it broke: {fault.code}", "install the package again")
+    names = ", ".join(one.name for one in started.readers.each)
+    return Check("encoder", "ok", f"{names}: {cost.chars} characters take {cost.ms:.0f} ms here")
 
 
 def record(audit: Path) -> Check:

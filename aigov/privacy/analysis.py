@@ -120,7 +120,7 @@ def _narrow(compiled: Any) -> Finder:
 class Analysis:
     """One set of recognisers, compiled. `scanner` tells how. Safe to share between threads."""
 
-    __slots__ = ("_asked", "_finders", "_ids", "_words", "names", "scanner")
+    __slots__ = ("_asked", "_finders", "_ids", "_models", "_words", "names", "scanner")
 
     def __init__(self, recognizers: Sequence[Any], words: Words, folder: Any = None) -> None:
         """`recognizers`: Presidio's kind, their patterns compiled. `folder`: where the scanner's database is kept."""
@@ -129,19 +129,23 @@ class Analysis:
         self._words = words
         self._ids = {one.id: index for index, one in reversed([*enumerate(recognizers)])}
         self.names = tuple(one.name for one in recognizers)
+        self._models = frozenset(at for at, one in enumerate(recognizers) if getattr(one, "aigov_model", False))
         self._asked = tuple(
             _asked(one, index, expressions, entities, self._ids) for index, one in enumerate(recognizers)
         )
         self._finders = tuple(expressions.finders)
         self.scanner = Scanner(expressions.every, folder)
 
-    def results(self, text: str) -> list[Hit]:
-        """Every result, surest first. Raises GuardFault past the deadline, Nonsense, and what a recogniser raises."""
+    def results(self, text: str, models: bool = True) -> list[Hit]:
+        """Every result, surest first; without `models`, of patterns alone.
+
+        Raises GuardFault past the deadline, Nonsense, and what a recogniser raises.
+        """
         places = self.scanner.scan(text)
         reading = Reading(text, places, self._finders, self._words.process_text(text, LANGUAGE))
         raw: list[Hit] = []
-        for one in self._asked:
-            if one.needs and one.needs.isdisjoint(places):
+        for at, one in enumerate(self._asked):
+            if (one.needs and one.needs.isdisjoint(places)) or not (models or at not in self._models):
                 continue
             raw += one.ask(reading)
         reading.watch.left()

@@ -15,18 +15,19 @@ import contextlib
 import copy
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from aigov.errors import AigovError, GuardFault
+from aigov.errors import GuardFault
 from aigov.privacy.analysis import Analysis, Nonsense, sound
 from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear, loading
-from aigov.privacy.settings import Custom
+from aigov.privacy.settings import Custom, Extra, Unfit
 from aigov.privacy.tokens import ENTITY
 from aigov.privacy.words import LANGUAGE, ContextScores, Words
 from aigov.text.cache import user_folder
 from aigov.text.scan import Scanner
-from aigov.types import Finding
+from aigov.types import Finding, Reader
 
 KIND = "pii"
 _SILENCE = Silence()
@@ -35,13 +36,7 @@ _ENTITY = re.compile(ENTITY)
 _WARM = "Call +1 212 555 0199 or write to nobody@example.com, account number 8471625536, https://example.com/a"
 
 
-Results = Callable[[str, str], tuple[Finding, ...]]
-
-
-class Unfit(AigovError):
-    """A recogniser that cannot be run, and why. Holds names and types, no content."""
-
-    code = "privacy.unfit"
+Results = Callable[[str, str, bool], tuple[Finding, ...]]
 
 
 class Engine:
@@ -73,7 +68,11 @@ class Engine:
         analysis = Analysis(every, _words(), user_folder())
         return cls(_analysed(analysis), entities(every), analysis.scanner)
 
-    def findings(self, text: str, path: str = "") -> tuple[Finding, ...]:
+    def patterns(self, text: str, path: str = "") -> tuple[Finding, ...]:
+        """The same without models: of a text that they were asked about as it stands. Raises GuardFault."""
+        return self.findings(text, path, models=False)
+
+    def findings(self, text: str, path: str = "", models: bool = True) -> tuple[Finding, ...]:
         """Every finding in `text`, surest first, in code points of `text`, before any threshold.
 
         Raises GuardFault: `pii.timeout` past the time that a text of this length may take, else `guard.fault`.
@@ -83,7 +82,7 @@ class Engine:
         fault = "guard.fault"
         with analysing(text):
             try:
-                return self._results(text, path)
+                return self._results(text, path, models)
             except GuardFault as error:
                 fault = error.code
             except TimeoutError:
@@ -135,6 +134,15 @@ def _of_countries(countries: Iterable[str]) -> list[Any]:
     return [one for one in found if one.COUNTRY_CODE in wanted]
 
 
+def models(readers: Iterable[Reader], extra: Iterable[Extra], folder: Path) -> Iterator[Any]:
+    """The recognisers over the encoder's models, and those that the policy names. Raises Unfit."""
+    from aigov.privacy.models import ModelRecognizer, presidio_recognizer, spacy_pipeline
+
+    yield from (ModelRecognizer(one) for one in readers if one.entities)
+    for one in extra:
+        yield spacy_pipeline(one, folder) if one.spacy else presidio_recognizer(one, folder)
+
+
 def entities(recognizers: Iterable[Any]) -> frozenset[str]:
     """Every type that these recognisers find."""
     return frozenset(name for one in recognizers for name in one.supported_entities)
@@ -174,11 +182,11 @@ def _analysed(analysis: Analysis) -> Results:
     """What the one pass finds, as findings."""
     names = analysis.names
 
-    def results(text: str, path: str) -> tuple[Finding, ...]:
+    def results(text: str, path: str, models: bool) -> tuple[Finding, ...]:
         return tuple(
             Finding(kind=KIND, type=hit.type, start=hit.start, end=hit.end, score=float(hit.score),
                     detector=hit.named or names[hit.by], path=path)
-            for hit in analysis.results(text)
+            for hit in analysis.results(text, models)
         )  # fmt: skip
 
     return results
@@ -193,7 +201,8 @@ def _presidio(recognizers: list[Any]) -> Results:
     analyzer = AnalyzerEngine(registry, _words(), supported_languages=[LANGUAGE], context_aware_enhancer=scores)
     known = entities(recognizers)
 
-    def results(text: str, path: str) -> tuple[Finding, ...]:
+    def results(text: str, path: str, models: bool) -> tuple[Finding, ...]:
+        del models
         found = analyzer.analyze(text, LANGUAGE, score_threshold=0.0)
         Stopwatch().left()  # a recogniser's own time limit may have ended in silence
         if not all(sound(result, known, len(text)) for result in found):

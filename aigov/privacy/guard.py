@@ -12,14 +12,15 @@ from typing import Any
 
 import msgspec
 
+from aigov.errors import PolicyError, Problem
 from aigov.hookspecs import Context, Renderer, hookimpl
-from aigov.privacy.engine import KIND, Engine, Unfit, _recognizer, entities, load
+from aigov.privacy.engine import KIND, Engine, _recognizer, entities, load, models
 from aigov.privacy.explain import Explained, explain
 from aigov.privacy.operators import Operators
 from aigov.privacy.patterns import TIMEOUT
 from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
-from aigov.privacy.settings import Settings, check, word
+from aigov.privacy.settings import Settings, Unfit, check, word
 from aigov.privacy.sight import EXEMPT, Sight
 from aigov.privacy.tokens import LITERAL
 from aigov.privacy.vault import UNUSABLE, Vault
@@ -44,7 +45,7 @@ class PrivacyPlugin:
         Takes about two seconds the first time in a process, most of it the import of Presidio and spaCy.
         """
         import_prober()
-        loaded = _loaded(settings, context)
+        loaded = [*_loaded(settings, context), *_models(settings, context)]
         check(settings, entities(loaded), context.entities)
         engine = Engine.build(loaded, settings.value.custom)
         why = ""
@@ -68,7 +69,7 @@ class PrivacyGuard:
         self._settings: Settings = settings.value
         self._layer = settings.layer
         self._engine = engine
-        self._sight = Sight(engine.findings, self._settings.exempt)
+        self._sight = Sight(engine.findings, self._settings.exempt, engine.patterns)
         self._allowed = frozenset(term.casefold() for term in self._settings.allow)
         self._key = context.key("tokens")
         vault = self._settings.vault
@@ -206,3 +207,22 @@ def _loaded(settings: Section, context: Context) -> list[Any]:
     except Unfit as unfit:
         why = str(unfit)
     raise settings.error(what=why, fix="remove the plugin that brings it, or have it mended")
+
+
+def _models(settings: Section, context: Context) -> list[Any]:
+    """The recognisers over models, or the policy error that says which of them cannot be run."""
+    problems: list[Problem] = []
+    found = list(models(context.readers, (), context.folder))
+    for index, one in enumerate(settings.value.recognizers):
+        why, fix = "", "give it either `spacy` or `presidio`"
+        if (one.spacy is None) == (one.presidio is None):
+            why = "a recogniser is a pipeline of spaCy's or one of Presidio's"
+        try:
+            found += models((), (one,) if not why else (), context.folder)
+        except Unfit as unfit:
+            why, _, fix = str(unfit).partition("; ")
+        if why:
+            problems.append(settings.problem("recognizers", index, what=why, fix=fix))
+    if problems:
+        raise PolicyError(problems)
+    return found

@@ -14,9 +14,8 @@ from typing import Any
 
 from aigov.crypto import Unsealable, keyed_digest
 from aigov.errors import GuardFault
-from aigov.privacy.engine import Unfit
 from aigov.privacy.session import Session
-from aigov.privacy.settings import Action, Hash, Mask, Operation, Operator, Settings, word
+from aigov.privacy.settings import Action, Hash, Mask, Operation, Operator, Settings, Unfit, word
 from aigov.privacy.tokens import label
 from aigov.text.shapes import meant
 from aigov.types import Direction, Edit

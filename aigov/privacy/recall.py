@@ -14,6 +14,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 
+from aigov.text.memory import Memory
 from aigov.types import Direction, Finding, Part
 
 MAX_ENTRIES = 4_096
@@ -22,9 +23,12 @@ LEAST = 24  # characters; a shorter text is looked at faster than remembered
 
 
 class Recall:
-    """The findings of one session's texts. `key`: 32 bytes for the digests. Safe to share between threads."""
+    """The findings of one session's texts. `key`: 32 bytes for the digests. Safe to share between threads.
 
-    __slots__ = ("_bounds", "_findings", "_held", "_key", "_lock")
+    `memory`: what models read in them.
+    """
+
+    __slots__ = ("_bounds", "_findings", "_held", "_key", "_lock", "memory")
 
     def __init__(self, key: bytes, *, max_entries: int = MAX_ENTRIES, max_findings: int = MAX_FINDINGS) -> None:
         self._key = key
@@ -32,6 +36,7 @@ class Recall:
         self._held: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
         self._findings = 0
         self._lock = threading.Lock()
+        self.memory = Memory(key)
 
     def key(self, policy: str, direction: Direction, part: Part) -> bytes:
         """What stands for a part under a policy; "" for one that is not worth remembering."""

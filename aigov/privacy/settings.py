@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from aigov.errors import PolicyError, Problem
+from aigov.errors import AigovError, PolicyError, Problem
 from aigov.privacy.patterns import compile_linear
 from aigov.privacy.tokens import ENTITY, LITERAL
 from aigov.types import Section, Step
@@ -142,6 +142,26 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return Path(os.path.normpath(policy_folder.absolute() / self.path))
 
 
+class Unfit(AigovError):
+    """A recogniser that cannot be run, and why. Holds names and types, no content."""
+
+    code = "privacy.unfit"
+
+
+class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further recogniser: a spaCy pipeline by name or folder, or one of Presidio's by its class name.
+
+    `entities` and `score` (0 to 1) are for a pipeline: which of its labels become which entity, how sure they count.
+    `params` are what Presidio's class is made with; a model that it names is a folder, relative to the policy folder.
+    """
+
+    spacy: Term | None = None
+    presidio: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,100}$")] | None = None
+    entities: dict[Term, Entity] = {}
+    score: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    params: dict[str, str | int | float | bool | tuple[str, ...] | dict[str, str]] = {}
+
+
 # Countries that Presidio has recognisers for, as it names them; those that are on anyway are not in need of this.
 Country = Literal[
     "au", "ca", "de", "es", "fi", "in", "it", "kr", "ng", "ph", "pl", "se", "sg", "th", "tr", "uk", "us", "za"
@@ -161,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stable: Literal["session", "tenant"] = "session"
     vault: VaultSettings | None = None
     exempt: tuple[Pointer, ...] = ()
+    recognizers: tuple[Extra, ...] = ()
 
     def action(self, entity: str) -> Action:
         """What is done with a value of this type."""
@@ -228,7 +249,7 @@ def _vault_problems(section: Section, settings: Settings) -> Iterator[Problem]:
 
 def _fix(name: str, known: frozenset[str]) -> str:
     if name in BY_MODEL:
-        return "it takes a language model, which is not part of this engine; remove it, or add a plugin that finds it"
+        return "it takes a model: turn on `encoder`, name one under `recognizers`, or add a plugin that finds it"
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else "the entities are " + ", ".join(sorted(known))
 

@@ -26,12 +26,15 @@ Find = Callable[[str, str], Iterable[Finding]]
 
 
 class Sight:
-    """`find(text, path)` through all readings of a part. `exempt`: JSON pointers, `*` one step and `**` any."""
+    """`find(text, path)` through all readings of a part. `exempt`: JSON pointers, `*` one step and `**` any.
 
-    __slots__ = ("_exempt", "_find")
+    `named`: the same for a value behind the name of its place, which only context words have use for.
+    """
 
-    def __init__(self, find: Find, exempt: Iterable[str] = ()) -> None:
-        self._find = find
+    __slots__ = ("_exempt", "_find", "_named")
+
+    def __init__(self, find: Find, exempt: Iterable[str] = (), named: Find | None = None) -> None:
+        self._find, self._named = find, named or find
         patterns = "|".join(map(_pattern, exempt))
         self._exempt = re.compile(patterns) if patterns else None
 
@@ -62,7 +65,7 @@ class Sight:
         if not alone or len(text) > NAMED or all(one.score >= 1 for one in alone):
             return alone
         words = " ".join(_WORD.findall(path.rpartition("/")[2]))
-        named = tuple(_behind(self._find(f"{words}\n{text}", path), len(words) + 1)) if words else ()
+        named = tuple(_behind(self._named(f"{words}\n{text}", path), len(words) + 1)) if words else ()
         if not number:
             return alone + named
         scores = {(one.type, one.start, one.end): one.score for one in alone}

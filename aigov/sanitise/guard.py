@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from aigov.errors import GuardFault
 from aigov.hookspecs import Context, Renderer, hookimpl
 from aigov.sanitise.injection import Hit, Signatures, book, signatures
-from aigov.sanitise.settings import Settings, check
+from aigov.sanitise.settings import Concern, Settings, check
 from aigov.sanitise.unseen import (
     BIDI_CONTROL,
     CONTROL_CHARACTER,
@@ -29,7 +29,8 @@ from aigov.sanitise.unseen import (
     unseen,
 )
 from aigov.text.normal import Normal, normalise
-from aigov.types import Direction, Edit, Facts, Finding, Part, Reason, Ruling, Section, Verdict
+from aigov.text.readable import plain
+from aigov.types import Direction, Edit, Facts, Finding, Part, Reader, Reason, Ruling, Section, Verdict
 
 NAME = "sanitise"
 UNICODE, INJECTION, FAULT = "unicode", "injection", "fault"
@@ -38,7 +39,9 @@ FAULT_TYPE = "SANITISE_FAULT"
 NEUTRAL = "[instruction removed]"
 REACH = 500  # characters on either side of something unseen in which an attack that holds it may lie
 
-Concern = Literal["invisible", "bidi", "control", "injection"]
+HOSTILE = "HOSTILE_INSTRUCTION"
+LEAST_HOSTILE = 0.1  # a text that models are less sure of is no finding
+
 #: What each type of character is judged as, and under which code.
 CONCERNS: tuple[tuple[str, Concern, str], ...] = (
     (INVISIBLE_CHARACTER, "invisible", "unicode.invisible"),
@@ -60,17 +63,22 @@ class SanitisePlugin:
     def aigov_start(self, settings: Section, context: Context) -> SanitiseGuard:
         """Compile the signatures, once in a process. Raises PolicyError."""
         check(settings)
-        return SanitiseGuard(settings)
+        return SanitiseGuard(settings, judges=[one for one in context.readers if one.hostility])
 
 
 class SanitiseGuard:
-    """Hostile content under one policy. `strict` and `loose` are the signatures to search with."""
+    """Hostile content under one policy. `strict` and `loose` are the signatures to search with, `judges` models."""
 
-    __slots__ = ("_layer", "_loose", "_settings", "_strict")
+    __slots__ = ("_judges", "_layer", "_loose", "_settings", "_strict")
 
     def __init__(
-        self, settings: Section, strict: Signatures | None = None, loose: Callable[[], Signatures] | None = None
+        self,
+        settings: Section,
+        strict: Signatures | None = None,
+        loose: Callable[[], Signatures] | None = None,
+        judges: Iterable[Reader] = (),
     ) -> None:
+        self._judges = tuple(judges)
         self._settings: Settings = settings.value
         self._layer = settings.layer
         self._strict = strict or signatures()
@@ -84,7 +92,7 @@ class SanitiseGuard:
     @hookimpl
     def aigov_entities(self) -> Iterable[str]:
         """The types of characters, of signatures, and of this guard's own fault."""
-        return sorted({*TYPES, *(one.type for one in book().signatures), FAULT_TYPE})
+        return sorted({*TYPES, *(one.type for one in book().signatures), HOSTILE, FAULT_TYPE})
 
     @hookimpl
     def aigov_renderer(self) -> Renderer:
@@ -98,8 +106,16 @@ class SanitiseGuard:
 
     @hookimpl
     def aigov_detect(self, part: Part, direction: Direction) -> Iterable[Finding]:
-        """Text that gives the model orders, by the signatures."""
-        return () if self._trusts(part, direction) else self._held(part, self._detected)
+        """Text that gives the model orders, by the signatures and by what models read. Raises GuardFault."""
+        if self._trusts(part, direction):
+            return ()
+        judged = self._judged(part) if self.judges(part, direction) else []
+        return [*self._held(part, self._detected), *judged]
+
+    def judges(self, part: Part, direction: Direction) -> bool:
+        """Whether models are to be asked how hostile a part is."""
+        allowed = self._settings.action("hostility", direction) == "allow"
+        return bool(self._judges) and not part.number and not allowed and not self._trusts(part, direction)
 
     @hookimpl
     def aigov_judge(self, facts: Facts) -> Iterable[Ruling]:
@@ -108,12 +124,14 @@ class SanitiseGuard:
         for kind, concern, code in CONCERNS:
             found = [one for one in facts.findings if one.kind == UNICODE and one.type == kind]
             rulings += self._rulings(facts, concern, Reason(code=code, rule=kind, layer=self._layer), found, score=0.0)
-        suspected: dict[str, list[Finding]] = {}
+        suspected: dict[tuple[str, Concern], list[Finding]] = {}
         for one in facts.findings:
-            if one.kind == INJECTION and one.score >= self._settings.injection_score:
-                suspected.setdefault(one.detector, []).append(one)
-        for rule, found in suspected.items():
-            rulings += self._rulings(facts, "injection", Reason(code=SUSPECTED, rule=rule, layer=self._layer), found)
+            if one.kind == INJECTION and one.score >= self._least(one):
+                suspected.setdefault((one.detector, "hostility" if one.type == HOSTILE else "injection"), []).append(
+                    one
+                )
+        for (rule, judged), found in suspected.items():
+            rulings += self._rulings(facts, judged, Reason(code=SUSPECTED, rule=rule, layer=self._layer), found)
         return (*rulings, *self._faults(facts))
 
     def _trusts(self, part: Part, direction: Direction) -> bool:
@@ -129,6 +147,21 @@ class SanitiseGuard:
 
     def _detected(self, part: Part) -> list[Finding]:
         return [_attack(hit, part) for hit in self._strict.find(part.text)]
+
+    def _judged(self, part: Part) -> list[Finding]:
+        """One finding over all of a part for each model that takes it for an attack. Raises GuardFault."""
+        form = plain(part.text)
+        told = ((one.name, one.read(form.text).hostility) for one in self._judges)
+        return [
+            Finding(kind=INJECTION, type=HOSTILE, start=0, end=len(part.text), score=score, detector=name,
+                    path=part.path)
+            for name, score in told
+            if part.text and score >= LEAST_HOSTILE
+        ]  # fmt: skip
+
+    def _least(self, finding: Finding) -> float:
+        """How sure a finding of an attack must be to count."""
+        return self._settings.hostility_score if finding.type == HOSTILE else self._settings.injection_score
 
     def _hidden(self, text: str, runs: list[Unseen]) -> list[Hit]:
         """Attacks with something unseen in them or just before them, which `aigov_detect` does not find.

@@ -1,0 +1,101 @@
+"""Work that takes a core each, a few at a time, whoever asks.
+
+Invariants:
+* At most `threads` pieces of work run at once, those of all callers together; each caller waits for a lane per
+  piece, so that a long text holds up a short one by one piece alone.
+* With one thread there is none but the caller's. After a fork the child makes lanes and helpers of its own.
+* Past the deadline nothing more is begun, and the caller is told.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Late(Exception):
+    """The deadline passed."""
+
+
+class _Made(NamedTuple):
+    """What belongs to one process: its lanes, and threads that help where a caller has several pieces of work."""
+
+    pid: int
+    free: threading.Semaphore
+    helpers: ThreadPoolExecutor
+
+
+class Lanes:
+    """`threads` lanes."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._own = self._made()
+
+    def each(self, work: Callable[[T], R], items: Sequence[T], deadline: float) -> list[R]:
+        """What `work` gives for each item, in order. `deadline`: of `time.monotonic`. Raises Late, or its fault."""
+        own = self._here()
+        run = _Run(work, items, deadline, own.free)
+        others = [own.helpers.submit(run.share) for _ in range(min(self._threads, len(items)) - 1)]
+        run.share()
+        wait(others)
+        return run.results()
+
+    def _here(self) -> _Made:
+        if self._own.pid != os.getpid():
+            self._own = self._made()
+        return self._own
+
+    def _made(self) -> _Made:
+        helpers = ThreadPoolExecutor(max(1, self._threads - 1), thread_name_prefix="aigov-encoder")  # begun when needed
+        return _Made(os.getpid(), threading.Semaphore(self._threads), helpers)
+
+    def __repr__(self) -> str:
+        return f"Lanes({self._threads})"
+
+
+class _Run(Generic[T, R]):
+    """The items of one caller, taken one by one by whoever is free. A fault ends all of it."""
+
+    def __init__(self, work: Callable[[T], R], items: Sequence[T], deadline: float, free: threading.Semaphore) -> None:
+        self._work, self._items, self._deadline, self._free = work, items, deadline, free
+        self._left = iter(range(len(items)))
+        self._results: dict[int, R] = {}
+        self._fault: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def share(self) -> None:
+        """Work on items until there are none left. Raises nothing."""
+        try:
+            while self._fault is None and (at := self._next()) is not None:
+                self._do(at)
+        except BaseException as fault:  # noqa: BLE001 - told to the caller, in whose thread it is raised again
+            self._fault = fault
+
+    def results(self) -> list[R]:
+        """All results, in order. Raises the fault that there was."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+        return [self._results[at] for at in range(len(self._items))]
+
+    def _do(self, at: int) -> None:
+        if not self._free.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+            raise Late
+        try:
+            if time.monotonic() > self._deadline:
+                raise Late
+            self._results[at] = self._work(self._items[at])
+        finally:
+            self._free.release()
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._left, None)

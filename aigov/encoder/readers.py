@@ -1,0 +1,131 @@
+"""All models of one policy over all texts of a call: each text read once, whoever asks, and within a time.
+
+Invariants:
+* A fault of a model is `encoder.fault`, a text that takes too long `encoder.timeout`: a refusal without a word of it.
+* Guards that ask inside of `shown` are told what was read before; what was not is read then, once.
+* What one call or conversation had read is known to itself alone: its memory is handed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import NamedTuple
+
+from aigov.encoder.engine import Engine, Plan, Seen
+from aigov.encoder.lanes import Lanes, Late
+from aigov.encoder.windows import Window
+from aigov.errors import GuardFault
+from aigov.text.memory import Memory
+from aigov.types import Reader, Reading
+
+NAME = "encoder"
+FAULT, TIMEOUT = "encoder.fault", "encoder.timeout"
+BASE_SECONDS = 2.0
+SECONDS_PER_CHAR = 200e-6  # a busy machine takes a tenth of it
+MOST_SECONDS = 60.0
+MOST_CHARS = 1_000_000  # of the texts of one question: more would not be read in time
+
+Readings = dict[tuple[str, str], Reading]
+
+
+class Shown:
+    """What was read of some texts, by model and text, and the memory of the conversation that they belong to."""
+
+    __slots__ = ("memory", "readings")
+
+    def __init__(self, memory: Memory, readings: Readings) -> None:
+        self.memory, self.readings = memory, readings
+
+    def __repr__(self) -> str:
+        return f"Shown(readings={len(self.readings)})"
+
+
+_shown: ContextVar[Shown | None] = ContextVar("aigov_encoder_shown", default=None)
+
+
+class _Look(NamedTuple):
+    engine: Engine
+    plan: Plan
+    window: Window
+
+
+class Readers:
+    """The models of one policy, on `threads` cores at most. Safe to share between threads."""
+
+    __slots__ = ("_base_s", "_engines", "_lanes")
+
+    def __init__(self, engines: Sequence[Engine], threads: int, base_s: float = BASE_SECONDS) -> None:
+        self._engines = {engine.name: engine for engine in engines}
+        self._lanes = Lanes(threads)
+        self._base_s = base_s
+
+    @property
+    def each(self) -> tuple[Reader, ...]:
+        """What a guard is handed of each model."""
+        return tuple(
+            Reader(name=name, entities=frozenset(one.entities.values()), hostility=one.hostile is not None,
+                   read=partial(self.read, name))
+            for name, one in self._engines.items()
+        )  # fmt: skip
+
+    def run(self, texts: Sequence[str], memory: Memory | None = None) -> Shown:
+        """Read every text with every model. Raises GuardFault."""
+        shown = Shown(Memory(os.urandom(32)) if memory is None else memory, {})
+        shown.readings.update(self._read(texts, tuple(self._engines.values()), shown.memory))
+        return shown
+
+    @contextlib.contextmanager
+    def shown(self, shown: Shown) -> Iterator[None]:
+        """While guards ask: what was read is told and not read again."""
+        token = _shown.set(shown)
+        try:
+            yield
+        finally:
+            _shown.reset(token)
+
+    def read(self, name: str, text: str) -> Reading:
+        """What one model reads in a text. Raises GuardFault."""
+        shown = _shown.get() or Shown(Memory(os.urandom(32)), {})
+        known = shown.readings.get((name, text))
+        if known is None:
+            shown.readings.update(self._read([text], (self._engines[name],), shown.memory))
+            known = shown.readings[name, text]
+        return known
+
+    def _read(self, texts: Sequence[str], engines: Sequence[Engine], memory: Memory) -> Readings:
+        code = FAULT
+        chars = sum(map(len, texts))
+        try:
+            if chars > MOST_CHARS:
+                raise Late
+            deadline = time.monotonic() + min(self._base_s + SECONDS_PER_CHAR * chars, MOST_SECONDS)
+            return self._looked(dict.fromkeys(texts), engines, memory, deadline)
+        except Late:
+            code = TIMEOUT
+        except Exception:  # noqa: BLE001 - whatever a model or a library raises is a refusal, and its text goes nowhere
+            code = FAULT
+        raise GuardFault(NAME, code)
+
+    def _looked(self, texts: dict[str, None], engines: Sequence[Engine], memory: Memory, deadline: float) -> Readings:
+        plans = [(engine, engine.plan(text)) for text in texts for engine in engines]
+        looks = [_Look(engine, plan, window) for engine, plan in plans for window in plan.windows]
+        keys = [memory.key(one.engine.id, one.engine.key(one.plan, one.window)) for one in looks]
+        known: dict[bytes, Seen] = {key: seen for key in keys if (seen := memory.get(key)) is not None}
+        new = {key: look for key, look in zip(keys, looks, strict=True) if key not in known}
+        made = self._lanes.each(lambda one: one.engine.look(one.plan, one.window), tuple(new.values()), deadline)
+        for key, seen in zip(new, made, strict=True):
+            known[key] = seen
+            memory.put(key, seen)
+        following = iter(keys)
+        return {
+            (engine.name, plan.text): engine.reading(plan, [known[next(following)] for _ in plan.windows])
+            for engine, plan in plans
+        }
+
+    def __repr__(self) -> str:
+        return f"Readers({', '.join(self._engines)})"
