@@ -23,7 +23,7 @@ from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.windows import READ
 
 FOLDER = Path(__file__).with_name("weights")
-CARD = ""  # none are shipped yet
+CARD = "c82df7ac40c4568caa85254a7b259bb04e2e9793b8c23227923f3f978e664614"
 NAME = "EncoderRecognizer"
 OUTPUTS = Outputs("entities", "hostility", "vector")
 NETWORK, TOKENISER = "model.onnx", "tokenizer.json"

@@ -114,7 +114,7 @@ def test_a_pattern_that_needs_a_character_is_fine(pattern: str) -> None:
         ({"entities": {"EMAIL_ADRESS": "deny"}}, "entities.EMAIL_ADRESS", "did you mean `EMAIL_ADDRESS`?"),
         ({"entities": {"ZZZ": "deny"}}, "entities.ZZZ", "the entities are"),
         ({"entities": {"TOKEN": "allow"}}, "entities.TOKEN", "no detector"),
-        ({"entities": {"PERSON": "deny"}}, "entities.PERSON", "language model"),
+        ({"entities": {"PERSON": "deny"}}, "entities.PERSON", "turn on `encoder`"),
     ],
 )
 def test_what_decodes_but_cannot_be_meant(start, settings: dict[str, Any], where: str, said: str) -> None:  # type: ignore[no-untyped-def]

@@ -65,7 +65,8 @@ def looked(
     detector: Counting, texts: list[str], recall: Recall | None, policy: str = "p", direction: Any = "input"
 ) -> Any:
     parts = [Part(path=f"/{number}", text=text) for number, text in enumerate(texts)]
-    snapshot: Any = SimpleNamespace(digest=policy, guards=SimpleNamespace(screen=(), detect=(detector,)))
+    guards = SimpleNamespace(screen=(), detect=(detector,))
+    snapshot: Any = SimpleNamespace(digest=policy, guards=guards, reading=None)
     walk = examine(snapshot, parts, direction, recall)
     try:
         next(walk)
