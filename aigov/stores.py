@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Stores:
         self._desk: tuple[int, Desk] | None = None
         self._lock = threading.RLock()  # reentrant: a collector that runs in the middle may close a stream
         self._closed = False
-        self._lapse = Lapse()
+        self._lapse = Lapse(audit)
 
     @classmethod
     def of(cls, keys: KeyRing, audit: Path, review: Path) -> Stores:
@@ -66,31 +67,40 @@ class Stores:
             log = self._opened(settings)
             if gap is not None:
                 log.append(gap)
+                self._lapse.said()
                 gap = None
             return log.append(record)
         except AuditUnavailable as fault:
             why = fault.why
-        return self._lapsed(record, settings, gap, why)
+        finally:
+            self._lapse.put_back(gap)
+        return self._lapsed(record, settings, why)
 
     async def aappend(self, record: Any, settings: Any) -> Receipt:
         """The same from a task: the event loop runs on meanwhile."""
         gap, why = self._lapse.take(), ""
         try:
-            log = self._opened(settings)
+            log = self._log
+            if log is None or log.failed:  # opening it waits for the disk many times
+                log = await asyncio.to_thread(self._opened, settings)
+            log.obey(settings)
             if gap is not None:
                 await log.aappend(gap)
+                self._lapse.said()
                 gap = None
             return await log.aappend(record)
         except AuditUnavailable as fault:
             why = fault.why
-        return self._lapsed(record, settings, gap, why)
-
-    def _lapsed(self, record: Any, settings: Any, gap: Any, why: str) -> Receipt:
-        """What becomes of a record that could not be written: a refusal, or a counted lapse by the policy's leave."""
-        if gap is not None:
+        finally:
             self._lapse.put_back(gap)
+        return self._lapsed(record, settings, why)
+
+    def _lapsed(self, record: Any, settings: Any, why: str) -> Receipt:
+        """What becomes of a record that could not be written: a refusal, or a counted lapse by the policy's leave."""
         if settings.on_failure == OPEN and not self._closed:
-            return self._lapse.missed(record, why)
+            receipt = self._lapse.missed(record, why, settings.open_per_minute)
+            if receipt is not None:
+                return receipt
         raise AuditUnavailable(why)
 
     def desk(self, expires_s: int) -> Desk:
@@ -114,10 +124,13 @@ class Stores:
         """
         with self._lock:
             log, self._log, self._closed = self._log, None, True
-        gap = self._lapse.take()
+        gap = self._lapse.take() if log is not None else None
         if log is not None and gap is not None:
             with contextlib.suppress(AuditUnavailable):
                 log.append(gap)
+                self._lapse.said()
+                gap = None
+            self._lapse.put_back(gap)
         if log is not None:
             with contextlib.suppress(AuditUnavailable):
                 log.close()
@@ -129,4 +142,5 @@ class Stores:
                 raise AuditUnavailable("closed")
             if self._log is None or self._log.failed:
                 self._log = Log.open(self._audit, key=self._log_key, settings=settings)
+            self._log.obey(settings)
             return self._log

@@ -9,8 +9,8 @@ a copy of its `seg/`, `checkpoint`, `checkpoints.log` and `log.vkey` (`tile/` is
 KEY is the log's public key, from a source other than DIR; CHECKPOINT one that was accepted before.
 
 Exits 0 whole and sealed; 1 tampered with; 2 incomplete or not sealed; 3 cannot be checked; 4 usage. Steps: 1. the key
-2. the checkpoints  3. the segments and every line  4. the tree at each checkpoint, both signatures, the tiles  5. the
-end  6. calls without an end. Every fault is printed; the worst decides.
+2. the checkpoints  3. the segments and every line, clocks that go back, writers that were silent  4. the tree at each
+checkpoint, both signatures, the tiles  5. the end  6. calls without an end. Every fault is printed; the worst decides.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import base64
 import hashlib
 import json
 import os
+import pathlib
 import re
 import sys
 
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WHOLE, TAMPERED, INCOMPLETE, UNCHECKABLE, USAGE = 0, 1, 2, 3, 4
 WORDS = ("whole", "tampered", "incomplete or unsealed", "cannot be checked")
-MAX_LINE, MAX_INT, MAX_NOTE = 16 * 1024, 2**53 - 1, 64 * 1024
+MAX_LINE, MAX_INT, MAX_NOTE, SILENCE_US = 16 * 1024, 2**53 - 1, 64 * 1024, 120_000_000
 
 # What a record may hold: names and types. s text, i integer from 0 to 2^53 - 1, b boolean; a|b one of these words; a
 # Name stands for a row of this table; ? or null, * a list of it, % a map from ASCII names to it; + the fields of.
@@ -39,9 +40,10 @@ Envelope v:aigov.audit/1 kind:s seq:i prev:s id:s ts:s mono_us:i boot:s writer:W
 Judged verdict:Verdict reasons:Reason* shadow:Shadow* findings:Counted* size:Size omitted:i
 Call +Judged call:s action:s resource:s actor:Actor? parent:s? session:s policy:s plugins:s edits:i ticket:s?
 Call timing_us:i% access:Access?
-log.genesis origin:s key:s; log.sealed records:i checkpoints:i; writer.start torn_bytes:i quarantine:s crashed:i
-heartbeat; key.rotated epoch:i next:s checkpoints:i; segment.abandoned segment:i bytes:i error:s; sink.degraded error:s
-sink.recovered refused:i; gap count:i first_ts:s last_ts:s error:s
+log.genesis origin:s key:s; log.sealed records:i checkpoints:i; writer.start torn_bytes:i quarantine:s crashed:i dead:s*
+writer.stop; heartbeat; clock.step step_us:i back:b; key.rotated epoch:i next:s checkpoints:i
+segment.abandoned segment:i bytes:i error:s; sink.degraded error:s; sink.recovered refused:i
+gap count:i first_ts:s last_ts:s error:s; call.withdrawn call:s record:s of:call.intent|call.outcome|stream.opened
 call.intent +Call payload:Payload?; call.denied +Call step:i; call.orphaned call:s left_by:s why:closed|crashed
 call.outcome +Judged call:s outcome:Outcome error:s payload:Payload? released_chars:i released_chunks:i edits:i
 call.outcome restored:i confidence_ppm:i? ticket:s? timing_us:i%
@@ -59,10 +61,6 @@ for _name, *_fields in (row.split() for row in TABLE.strip().replace("\n", ";").
     _row = TYPES.setdefault(_name, dict(TYPES["Envelope"]) if _name.islower() else {})
     for _field in _fields:
         _row.update(TYPES[_field[1:]] if _field[0] == "+" else [_field.split(":", 1)])
-
-
-class Bad(ValueError):
-    """Bytes that are not what they should be."""
 
 
 def sha256(data: bytes) -> bytes:
@@ -93,7 +91,7 @@ class Tree:
 def unbase64(text: str) -> bytes:
     data = base64.b64decode(text.encode(), validate=False)
     if not data or base64.b64encode(data).decode() != text:
-        raise Bad("not base64 in its one spelling")
+        raise ValueError("not base64 in its one spelling")
     return data
 
 
@@ -105,7 +103,7 @@ class Key:
         body = unbase64(encoded.removesuffix("++"))
         self.id = sha256(self.name.encode() + b"\n" + body)[:4]
         if not self.name or re.search(r"\s", self.name) or len(body) != 33 or body[0] != 1 or identity != self.id.hex():
-            raise Bad("not an Ed25519 verifier key")
+            raise ValueError("not an Ed25519 verifier key")
         self.public = Ed25519PublicKey.from_public_bytes(body[1:])
 
 
@@ -115,27 +113,23 @@ class Checkpoint:
     def __init__(self, note: bytes) -> None:
         whole = note.decode("utf-8", "replace")
         text, empty, tail = whole.rpartition("\n\n")
-        if (
-            len(note) > MAX_NOTE
-            or not empty
-            or not tail.endswith("\n")
-            or re.search(r"[\x00-\x09\x0b-\x1f\ufffd]", whole)
-        ):
-            raise Bad("not a signed note")
+        controls = re.search(r"[\x00-\x09\x0b-\x1f\ufffd]", whole)
+        if len(note) > MAX_NOTE or not empty or not tail.endswith("\n") or controls:
+            raise ValueError("not a signed note")
         self.text = text + "\n"
         self.signatures: list[tuple[str, bytes, bytes]] = []
         for line in tail[:-1].split("\n"):
             name, space, encoded = line.removeprefix("\u2014 ").partition(" ")
             raw = unbase64(encoded)
             if not line.startswith("\u2014 ") or not name or not space or "+" in name or len(raw) <= 4:
-                raise Bad("not a signature line")
+                raise ValueError("not a signature line")
             self.signatures.append((name, raw[:4], raw[4:]))
         lines = self.text.split("\n")
         if len(lines) != 4 or not lines[0] or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
-            raise Bad("not a checkpoint")
+            raise ValueError("not a checkpoint")
         self.origin, self.size, self.root = lines[0], int(lines[1]), unbase64(lines[2])
         if len(self.root) != 32 or self.size > 2**63 - 1:
-            raise Bad("not a checkpoint")
+            raise ValueError("not a checkpoint")
 
     def is_signed_by(self, key: Key) -> bool:
         """Every signature that names the key must be right, and there must be one."""
@@ -175,19 +169,19 @@ def fits(value: object, code: str) -> bool:
 
 
 def parse(line: bytes) -> dict:
-    """The record of a line; raises Bad unless it is one, in the one spelling that it may have."""
+    """The record of a line; raises ValueError unless it is one, in the one spelling that it may have."""
     if len(line) > MAX_LINE:
-        raise Bad("too long for a record")
+        raise ValueError("too long for a record")
     try:
         record = json.loads(line.decode("utf-8"))
         again = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         again = b""
     if not line or again != line or not isinstance(record, dict):
-        raise Bad("not JSON in canonical form")
+        raise ValueError("not JSON in canonical form")
     kind = record.get("kind")
     if not isinstance(kind, str) or not kind.islower() or kind not in TYPES or not fits(record, kind):
-        raise Bad("not a record as a known kind has it")
+        raise ValueError("not a record as a known kind has it")
     return record
 
 
@@ -200,8 +194,9 @@ class Verifier:
         self.fault = lambda *fault: self.faults.append(fault)
         self.count = self.judged = self.covered = self.last_size = 0
         self.previous = self.announced = self.last_kind = ""
-        self.differs, self.sound, self.epoch = False, True, None
+        self.sound, self.epoch = True, None
         self.writers, self.open, self.loose = {}, set(), []
+        self.at_work, self.owing, self.clock = set(), set(), ("", 0, "")
 
     def verify(self) -> None:
         latest = self.read("checkpoint")  # published last, so read first
@@ -221,22 +216,18 @@ class Verifier:
             self.fault(INCOMPLETE, "seg", f"{len(self.open)} calls have an intent and no outcome")
 
     def read(self, name: str) -> bytes | None:
-        if not os.path.exists(os.path.join(self.folder, name)):
-            return None
-        with open(os.path.join(self.folder, name), "rb") as file:
-            return file.read()
+        path = pathlib.Path(self.folder, name)
+        return path.read_bytes() if path.exists() else None
 
     def own_key(self) -> Key | None:
         content = self.vkey.encode() + b"\n" if self.vkey else self.read("log.vkey")
         if content is None:
-            self.fault(UNCHECKABLE, "log.vkey", "there is no key to check it with")
-            return None
+            return self.fault(UNCHECKABLE, "log.vkey", "there is no key to check it with")
         try:
             self.vkey, newline, more = content.decode("utf-8", "replace").partition("\n")
             return Key(self.vkey if newline and not more else "")
         except ValueError as bad:
-            self.fault(TAMPERED, "log.vkey", str(bad))
-            return None
+            return self.fault(TAMPERED, "log.vkey", str(bad))
 
     def in_order(self, notes: list[bytes]) -> list[Checkpoint]:
         due: list[Checkpoint] = []
@@ -244,7 +235,7 @@ class Verifier:
             try:
                 due.append(Checkpoint(note))
                 if len(due) > 1 and due[-1].size <= due[-2].size:
-                    raise Bad(f"a checkpoint over {due.pop().size} records stands out of order")
+                    raise ValueError(f"a checkpoint over {due.pop().size} records stands out of order")
             except ValueError as bad:
                 self.sound = False
                 self.fault(TAMPERED, "checkpoints.log", str(bad))
@@ -318,21 +309,34 @@ class Verifier:
         self.announced = record["next"] if kind == "key.rotated" else self.announced
         if kind in ("call.intent", "stream.opened"):
             self.open.add(record["call"])
-        elif kind in ("call.outcome", "call.orphaned"):
+        elif kind in ("call.outcome", "call.orphaned") or record.get("of") == "call.intent":
             self.open.discard(record["call"])
+        self.pulse(where, record, kind, writer["id"])
+
+    def pulse(self, where: str, record: dict, kind: str, writer: str) -> None:
+        """The clock goes back only where a record says so; no writer at work is silent for more than two minutes."""
+        starts, dead, (ts, mono_us, boot) = kind == "writer.start", set(record.get("dead", ())), self.clock
+        if record["ts"] < ts and kind != "clock.step":
+            self.fault(TAMPERED, where, f"record {self.count}: the clock goes back, and no record says so")
+        self.at_work, self.owing = self.at_work - dead, self.owing - dead
+        if record["boot"] != boot or record["mono_us"] - mono_us > SILENCE_US:
+            self.owing |= self.at_work
+        if writer in self.owing and not starts:
+            self.fault(INCOMPLETE, where, f"record {self.count}: a writer was at work, and silent for over two minutes")
+        self.owing.discard(writer)
+        if kind in ("writer.start", "writer.stop"):
+            (self.at_work.add if starts else self.at_work.discard)(writer)
+        elif kind == "log.sealed":
+            self.at_work = set()
+        self.clock = record["ts"], record["mono_us"], record["boot"]
 
     def judge(self, checkpoint: Checkpoint) -> None:
         """4: the log's key, the key of the epoch, and the root of the tree at this very size."""
         self.judged, self.last_size = self.judged + 1, checkpoint.size
-        if checkpoint.origin != self.key.name or not all(
-            map(checkpoint.is_signed_by, filter(None, [self.key, self.epoch]))
-        ):
-            self.sound = False
-            self.fault(TAMPERED, "checkpoints.log", f"the one over {checkpoint.size} records is not signed as it must")
-        elif checkpoint.root != self.tree.root():
-            if not self.differs:
-                self.fault(TAMPERED, "checkpoints.log", f"the records are not those of the one over {checkpoint.size}")
-            self.sound, self.differs = False, True
+        signed = all(map(checkpoint.is_signed_by, filter(None, [self.key, self.epoch])))
+        if not signed or checkpoint.origin != self.key.name or checkpoint.root != self.tree.root():
+            self.sound, what = False, "that of the records" if signed else "signed as it must be"
+            self.fault(TAMPERED, "checkpoints.log", f"the one over {checkpoint.size} records is not {what}")
         self.covered = checkpoint.size if self.sound else self.covered
         if self.announced:  # the key of the next epoch signs from the next checkpoint on
             try:
@@ -347,10 +351,8 @@ class Verifier:
         if len(row) < 256:
             return
         at, hashes = (self.count >> 8 * (level + 1)) - 1, b"".join(self.rows.pop(level))
-        groups = [f"{at % 1000:03d}"]
-        while at := at // 1000:
-            groups.insert(0, f"x{at % 1000:03d}")
-        name = "/".join(["tile", str(level), *groups])
+        *high, low = re.findall("...", str(at).zfill(-(-len(str(at)) // 3) * 3))
+        name = "/".join(["tile", str(level), *("x" + group for group in high), low])
         found = self.read(name) if os.path.isdir(os.path.join(self.folder, "tile")) else hashes
         if found != hashes and (found is not None or self.due):
             self.loose.append(name)
@@ -376,18 +378,15 @@ class Verifier:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.error = lambda message: sys.exit(print(message, file=sys.stderr) or USAGE)  # type: ignore[method-assign]
-    parser.add_argument("folder")
-    parser.add_argument("--vkey", default="")
-    parser.add_argument("--known")
+    for name, default in (("folder", ""), ("--vkey", ""), ("--known", "")):
+        parser.add_argument(name, default=default)
     run = Verifier((given := parser.parse_args(arguments)).folder, given.vkey)
     try:
-        if given.known:
-            with open(given.known, "rb") as file:
-                run.known = Checkpoint(file.read())
+        run.known = Checkpoint(pathlib.Path(given.known).read_bytes()) if given.known else None
         run.verify()
     except (OSError, ValueError) as error:
         run.fault(UNCHECKABLE, ".", f"cannot read: {error}")
-    found = {status for status, _, _ in run.faults}
+    found = [status for status, _, _ in run.faults]
     status = next((one for one in (TAMPERED, UNCHECKABLE, INCOMPLETE) if one in found), WHOLE)
     for _, where, what in run.faults:
         print(f"{where}: {what}")

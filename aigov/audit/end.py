@@ -21,10 +21,18 @@ class Damaged(AigovError):
 Line = bytes  # inside of `End` the name means a count
 
 
+class Moment(NamedTuple):
+    """When a line was made: microseconds since 1970 UTC, microseconds of the monotonic clock, and of which boot."""
+
+    wall_us: int
+    mono_us: int
+    boot: str
+
+
 class End(NamedTuple):
     """Where a log ends: how many records, in which segment, at which byte of it, the last line's leaf hash.
 
-    `bytes`: over all segments.
+    `bytes`: over all segments. `at`: when the last line was made, None where that is not known.
     """
 
     records: int
@@ -32,11 +40,12 @@ class End(NamedTuple):
     offset: int
     last: str
     bytes: int
+    at: Moment | None = None
 
-    def after(self, line: Line) -> End:
-        """The end once `line` is appended."""
+    def after(self, line: Line, at: Moment) -> End:
+        """The end once `line`, made at that moment, is appended."""
         size = len(line) + 1
-        return End(self.records + 1, self.segment, self.offset + size, link(line), self.bytes + size)
+        return End(self.records + 1, self.segment, self.offset + size, link(line), self.bytes + size, at)
 
     def begun(self, segment: int) -> End:
         """The same end, at the beginning of another segment."""

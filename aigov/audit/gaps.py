@@ -16,14 +16,14 @@ from aigov.audit import reader
 from aigov.audit.terms import instant
 
 SILENCE_S: Final = 150  # two heartbeats and a half
-BACK_US: Final = 1_000_000
 OPENING: Final = frozenset({"call.intent", "stream.opened"})
 CLOSING: Final = frozenset({"call.outcome", "call.orphaned"})
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """One hole. `what`: `number`, `writer`, `orphan`, `open`, `silence`, `clock`, `torn`, `crash`, `unrecorded` or
-    `sink`; `seq` and `ts`: the record where it shows; `detail`: numbers and ids, nothing of what a call said."""
+    """One hole. `what`: `number`, `writer`, `orphan`, `withdrawn`, `open`, `silence`, `clock`, `torn`, `crash`,
+    `unrecorded` or `sink`; `seq` and `ts`: the record where it shows; `detail`: numbers and ids, nothing of what a call
+    said."""
 
     what: str
     seq: int
@@ -63,7 +63,7 @@ class _Watch:
         call = record.get("call")
         if kind in OPENING and call:
             self._open.setdefault(call, (seq, ts))
-        elif kind in CLOSING and call:
+        elif call and (kind in CLOSING or (kind == "call.withdrawn" and record["of"] == "call.intent")):
             self._open.pop(call, None)
         self._beats = self._beats or kind == "heartbeat"
         self._seq, self._at, self._kind = seq, at, kind
@@ -84,7 +84,7 @@ class _Watch:
 
     def _times(self, kind: str, at: int) -> Iterable[tuple[str, str]]:
         passed = at - self._at
-        if self._seq >= 0 and passed < -BACK_US and kind != "clock.step":
+        if self._seq >= 0 and passed < 0 and kind != "clock.step":
             yield "clock", f"{-passed / 1e6:.1f} s before the record before it"
         if self._beats and self._kind != "log.sealed" and passed > self._silence_us:
             yield "silence", f"{passed / 1e6:.0f} s without a record"
@@ -95,6 +95,10 @@ def _told(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     kind = record["kind"]
     if kind == "call.orphaned":
         yield "orphan", f"call {record['call']} was left by a writer that {record['why']}"
+    elif kind == "call.withdrawn":
+        yield "withdrawn", f"{record['of']} of call {record['call']} came too late for whoever waited"
+    elif kind == "clock.step":
+        yield "clock", f"set {'back' if record['back'] else 'forward'} by {record['step_us'] / 1e6:.1f} s"
     elif kind == "writer.start":
         if record["crashed"]:
             yield "crash", f"{record['crashed']} writers had ended without closing"

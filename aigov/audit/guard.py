@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from aigov.audit import people
-from aigov.audit.settings import AuditSettings
+from aigov.audit.settings import LONGEST_EPOCH_S, SHORTEST_EPOCH_S, AuditSettings
 from aigov.hookspecs import Context, hookimpl
 from aigov.types import Section
 
@@ -62,6 +62,8 @@ class AuditPlugin:
         if settings.value.on_failure != "deny" and settings.layer != ORGANISATION:
             fix = "`deny`; only the layer `organisation` may open this fault"
             raise settings.error("on_failure", what=f"the layer `{settings.layer}` may not say so", fix=fix)
+        if not SHORTEST_EPOCH_S <= settings.value.key_seconds <= LONGEST_EPOCH_S:
+            raise settings.error("key_epoch", what=f"`{settings.value.key_epoch}` is no time from 1m to 24h", fix="15m")
         fault = settings.value.keep.fault()
         if fault is not None:
             entry, what, fix = fault

@@ -24,7 +24,7 @@ from aigov.audit.disk import Disk
 from aigov.audit.places import unsafe
 from aigov.audit.records import Record
 from aigov.audit.settings import AuditSettings
-from aigov.audit.store import Receipt
+from aigov.audit.store import SLOW_SECONDS, Receipt
 from aigov.audit.worker import Worker
 from aigov.errors import AuditUnavailable
 
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 QUEUE_SECONDS = 0.25
 PART_RECORDS = 4_096
-OPEN_SECONDS = 5.0  # opening reads what was written since the last checkpoint, and signs
 TOO_SLOW = "the disk did not answer in time"
 FULL = "the queue is full"
 
@@ -48,7 +47,7 @@ class Log:
         self.folder = Path(folder).absolute()
         self._key = key
         self._disk = disk or Disk()
-        self._patience = (settings or AuditSettings()).patience_ms / 1000
+        self._settings = settings or AuditSettings()
         self._closed = False
         self._begin()
 
@@ -63,7 +62,7 @@ class Log:
             raise AuditUnavailable(f"the folder is {where}, and the policy requires a disk")
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
-            log._wait(log._put(), max(log._patience, OPEN_SECONDS))
+            log._wait(log._put(), 2 * log._slowly)
         except AuditUnavailable as fault:
             why = fault.why
         if why:
@@ -73,6 +72,21 @@ class Log:
         _reset_after_fork(log)
         return log
 
+    def obey(self, settings: AuditSettings) -> None:
+        """Go by another policy from now on: how long a call waits, and what becomes of one that cannot be recorded."""
+        if settings is not self._settings:
+            self._settings = settings
+            self._worker.withdraws = settings.on_failure == "deny"
+
+    @property
+    def _patience(self) -> float:
+        return self._settings.patience_ms / 1000
+
+    @property
+    def _slowly(self) -> float:
+        """How long what is no call may wait: opening reads what was written since the last checkpoint, and signs."""
+        return max(self._patience, SLOW_SECONDS)
+
     @property
     def failed(self) -> bool:
         """Whether this log takes no more records, ever: it was closed, or a sync failed. Open it anew."""
@@ -81,26 +95,31 @@ class Log:
     def append(self, record: Record) -> Receipt:
         """Write a record; it is durable on return.
 
-        Raises AuditUnavailable, after `patience_ms` at the latest. The record may then still become
-        durable; an intent that does is recorded as `call.orphaned` when the log is closed.
+        Raises AuditUnavailable, after `patience_ms` at the latest. The record may then still become durable;
+        one of a call that does is recorded as `call.withdrawn`.
         """
-        return self._wait(self._put(record))
+        deadline = time.monotonic() + self._patience
+        return self._wait(self._put(record), deadline - time.monotonic())
 
     def append_all(self, records: Sequence[Record]) -> list[Receipt]:
         """Write many records, in order, with as few syncs as there can be; all are durable on return.
 
-        Raises AuditUnavailable as `append` does; some of them may then be durable.
+        Raises AuditUnavailable, where each 4,096 of them take more than five seconds; some may then be durable.
         """
         waiting = [self._put_all(records[at : at + PART_RECORDS]) for at in range(0, len(records), PART_RECORDS)]
-        return [receipt for future in waiting for receipt in self._wait(future)]
+        return [receipt for future in waiting for receipt in self._wait(future, self._slowly)]
 
     async def aappend(self, record: Record) -> Receipt:
         """`append` for a task; the event loop runs on meanwhile. A cancelled wait does not undo the record."""
-        waiting = asyncio.wrap_future(await self._aput(record))
+        deadline = time.monotonic() + self._patience
+        future = await self._aput(record)
+        waiting = asyncio.wrap_future(future)
         try:
-            await asyncio.wait((waiting,), timeout=self._patience)
+            await asyncio.wait((waiting,), timeout=max(0.0, deadline - time.monotonic()))
             if waiting.done():
                 return waiting.result()
+            if not self._worker.give_up(future):
+                return future.result()
         finally:
             waiting.cancel()
         raise AuditUnavailable(TOO_SLOW)
@@ -136,7 +155,7 @@ class Log:
         return f"Log(closed={self._closed})"
 
     def _begin(self) -> None:
-        self._worker = Worker(self.folder, key=self._key, disk=self._disk, patience=self._patience)
+        self._worker = Worker(self.folder, key=self._key, disk=self._disk, settings=self._settings)
         # Closes the log at the end of the process, or when nobody holds it any more.
         self._finalizer = weakref.finalize(self, self._worker.stop)
 
@@ -148,29 +167,31 @@ class Log:
             self._worker.stop()
 
     def _put(self, *records: Record) -> Future[Receipt]:
-        future = self._worker.put(records, QUEUE_SECONDS)
+        future = self._worker.put(records, min(QUEUE_SECONDS, self._patience))
         if future is None:
             raise AuditUnavailable(FULL)
         return future
 
     def _put_all(self, records: Sequence[Record]) -> Future[list[Receipt]]:
         """Records that were made beforehand may wait for those before them as long as one may for the disk."""
-        future = self._worker.put(records, self._patience, many=True)
+        future = self._worker.put(records, self._slowly, many=True)
         if future is None:
             raise AuditUnavailable(FULL)
         return future
 
     async def _aput(self, record: Record) -> Future[Receipt]:
-        deadline = time.monotonic() + QUEUE_SECONDS
+        deadline = time.monotonic() + min(QUEUE_SECONDS, self._patience)
         while (future := self._worker.put((record,), 0)) is None:
             if time.monotonic() > deadline:
                 raise AuditUnavailable(FULL)
             await asyncio.sleep(QUEUE_SECONDS / 50)
         return future
 
-    def _wait(self, future: Future[T], seconds: float | None = None) -> T:
+    def _wait(self, future: Future[T], seconds: float) -> T:
         with suppress(TimeoutError):
-            return future.result(self._patience if seconds is None else seconds)
+            return future.result(max(0.0, seconds))
+        if not self._worker.give_up(future):
+            return future.result()
         raise AuditUnavailable(TOO_SLOW)
 
 

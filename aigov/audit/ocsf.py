@@ -121,7 +121,7 @@ def outcome(record: Mapping[str, Any]) -> str:
         return "approved" if record["approved"] else "rejected"
     if kind == "review.opened":
         return "review"
-    if kind == "call.orphaned":
+    if kind in ("call.orphaned", "call.withdrawn"):
         return "orphaned"
     if record.get("outcome") in ("provider.error", "cancelled"):
         return "failed"

@@ -13,10 +13,10 @@ from typing import Any
 
 from aigov.audit.canonical import NotARecord, decode
 from aigov.audit.reader import Lines, extents
-from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, StreamOpened
+from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, CallWithdrawn, StreamOpened
 
 OPENING = frozenset({CallIntent.kind(), StreamOpened.kind()})
-CLOSING = frozenset({CallOutcome.kind(), CallOrphaned.kind()})
+CLOSING = frozenset({CallOutcome.kind(), CallOrphaned.kind(), CallWithdrawn.kind()})
 
 
 def orphans(folder: Path, writers: frozenset[str], first: int = 0) -> list[CallOrphaned]:
@@ -26,9 +26,15 @@ def orphans(folder: Path, writers: frozenset[str], first: int = 0) -> list[CallO
         if entry.writer.id in writers and kind_of(entry) in OPENING:
             opened.setdefault(entry.call, entry.writer.id)
     for entry in _entries(folder, first, [kind.encode() for kind in CLOSING]) if opened else ():
-        if kind_of(entry) in CLOSING:
+        if closes(entry):
             opened.pop(entry.call, None)
     return [CallOrphaned(call=call, left_by=writer, why="crashed") for call, writer in opened.items()]
+
+
+def closes(entry: Any) -> bool:
+    """Whether a decoded line ends its call. One that withdraws an opening or an outcome leaves it as it was."""
+    kind = kind_of(entry)
+    return kind in CLOSING and (kind != CallWithdrawn.kind() or entry.of == CallIntent.kind())
 
 
 def kind_of(entry: Any) -> str:

@@ -27,6 +27,8 @@ LEVELS: Mapping[str, int] = MappingProxyType(
     {
         "call.denied": logging.WARNING,
         "call.orphaned": logging.WARNING,
+        "call.withdrawn": logging.WARNING,
+        "clock.step": logging.WARNING,
         "review.opened": logging.WARNING,
         "review.decided": logging.WARNING,
         "policy.rejected": logging.ERROR,

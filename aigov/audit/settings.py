@@ -14,6 +14,8 @@ SECONDS: Final[Mapping[str, int]] = MappingProxyType({"s": 1, "m": 60, "h": 3_60
 SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 SHORTEST_S: Final = 3_600
 LONGEST_S: Final = 3_650 * 86_400
+SHORTEST_EPOCH_S: Final = 60
+LONGEST_EPOCH_S: Final = 86_400
 NAME: Final = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 DEFAULT: Final = "default"
 Fault = tuple[tuple[str | int, ...], str, str]
@@ -109,14 +111,23 @@ def seconds(text: str) -> int:
 
 class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`on_failure`: `deny` refuses a call that cannot be recorded; `fail_open` lets it pass, counts it, and says how
-    many there were in a `gap` record. Only the organisation's layer may say so.
+    many there were in a `gap` record. Only the organisation's layer may say so. `open_per_minute`: at most so many
+    records of a process are let go in a minute; then calls are refused all the same.
 
     `patience_ms`: how long a call waits for the disk, in milliseconds, before it is refused. `require_disk`: refuse
-    to keep the record in memory or on a network file system.
+    to keep the record in memory or on a network file system. `key_epoch`: how long a signing key of an epoch serves,
+    1m to 24h.
     """
 
     on_failure: Literal["deny", "fail_open"] = "deny"
+    open_per_minute: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 60
     require_disk: bool = False
-    patience_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5_000
+    patience_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 250
+    key_epoch: Span = "15m"
     people: People = People()
     keep: Keep = Keep()
+
+    @property
+    def key_seconds(self) -> int:
+        """How long a signing key of an epoch serves."""
+        return seconds(self.key_epoch)

@@ -32,30 +32,32 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from aigov.audit import checkpoints, keys
-from aigov.audit import head as heads
-from aigov.audit.canonical import NotARecord, micros, origin_link, timestamp
+from aigov.audit import keys
+from aigov.audit.canonical import NotARecord, micros
 from aigov.audit.composing import Composer, Receipt, Result
-from aigov.audit.disk import Busy, Disk, locked, make_folder, open_regular
+from aigov.audit.disk import Busy, Disk, locked, open_regular
 from aigov.audit.end import Damaged, End
+from aigov.audit.founding import RESERVE, head_of, keep_reserve, make_folders
 from aigov.audit.head import Head
-from aigov.audit.living import WRITERS, Living
+from aigov.audit.living import Living
 from aigov.audit.orphans import orphans
 from aigov.audit.publish import Publisher
-from aigov.audit.reader import SEGMENTS, extents
 from aigov.audit.records import (
+    MAX_ENTRIES,
     Heartbeat,
     KeyRotated,
     LogGenesis,
     LogSealed,
     Record,
     SinkDegraded,
+    WriterStart,
+    WriterStop,
     new_id,
 )
 from aigov.audit.segments import Segments, check_in_place
@@ -63,15 +65,15 @@ from aigov.audit.synced import Broken, Mark, Synced, SyncFailed, put_mark
 from aigov.audit.tail import Tail
 
 LOCK = "append.lock"
-ORIGIN = "aigov.audit/"
 OWN_RECORDS = 256
 REMEMBERED = 100_000
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_SECONDS = 24 * 3600
 BEAT_SECONDS = 60.0
-KEY_SECONDS = 15 * 60
-RESERVE = "reserve"
-RESERVE_BYTES = 256 * 1024
+KEY_SECONDS = 15 * 60.0
+YOUNG_KEY_SECONDS = 60.0
+SLOW_SECONDS = 5.0  # opening and sealing take some ten syncs, and nobody's call waits for them
+DEAD_IN_ONE = MAX_ENTRIES["dead"]
 
 __all__ = ["Receipt", "Store", "SyncFailed", "Unsure"]
 
@@ -87,22 +89,28 @@ class Unsure(Busy):
 class Store:
     """One writer's hold on a log's folder. Not for several threads at once: `Log` gives it one."""
 
-    def __init__(self, folder: Path, *, key: bytes, disk: Disk, patience: float) -> None:
+    def __init__(
+        self, folder: Path, *, key: bytes, disk: Disk, patience: float, key_seconds: float = KEY_SECONDS
+    ) -> None:
         self.id = new_id()
         self.origin = ""
         self._folder = folder
         self._key = key
         self._disk = disk
         self._patience = patience
+        self._slowly = max(patience, SLOW_SECONDS)
+        self._key_seconds = key_seconds
         self._composer = Composer(self.id)
         self._living = Living(folder, self.id)
-        self._publisher = Publisher(folder, key=key, disk=disk, patience=patience)
+        self._publisher = Publisher(folder, key=key, disk=disk, patience=self._slowly)
         self._segments = Segments(folder, disk)
         self._synced = Synced(folder, disk=disk, boot=self._composer.boot, patience=patience)
         self._tail = Tail(folder, self._segments, self._synced, self._composer)
         self._lock: int | None = None
         self._own: dict[int, str] = {}
         self._abandoned = False
+        self._told_dead: set[str] = set()
+        self._restarted = False
 
     def open(self) -> None:
         """Open the log, making one where none is; again after a fault, where it must be the same log.
@@ -112,10 +120,11 @@ class Store:
         """
         self._close_handles()
         if not self.origin:
-            self._make_folders()
+            make_folders(self._disk, self._folder)
         self._lock = open_regular(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-        with locked(self._lock, self._patience):
-            head = self._read_head()
+        with locked(self._lock, self._slowly):
+            head = head_of(self._disk, self._folder, self._key, self.origin)
+            self.origin = head.origin
             self._publisher.unseal()
             self._segments.cut_leftovers()
             torn = self._tail.walk(head)
@@ -125,7 +134,8 @@ class Store:
             found = self._tail.catch_up()
             self._living.join(self._tail.end.segment)
             dead = self._living.dead()
-            start = [*self._genesis(head), msgspec.structs.replace(torn, crashed=len(dead))]
+            self._restarted = self._restarted or self._living.alone()
+            start = [*self._genesis(head), *self._starts(torn, dead)]
             self._commit(found, lambda before: start)
         if dead:
             self._publisher.heal()
@@ -170,8 +180,9 @@ class Store:
             if self.idle >= BEAT_SECONDS:
                 said.append(Heartbeat())
             head = self._publisher.head()
-            if not head.next_key and time.time() - micros(head.key_ts) / 1e6 >= KEY_SECONDS:
+            if not head.next_key and self._served(head):
                 said.append(self._next_key(head))
+                self._restarted = False
             return said
 
         self._append(say)
@@ -181,14 +192,7 @@ class Store:
 
     def keep_reserve(self) -> None:
         """Take the room for last words, unless it is there. Raises OSError."""
-        path = self._folder / RESERVE
-        if path.exists():
-            return
-        handle = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-        try:
-            self._disk.reserve(handle, RESERVE_BYTES)
-        finally:
-            os.close(handle)
+        keep_reserve(self._disk, self._folder)
 
     def last_words(self, error: str) -> None:
         """Give up the reserve, say that the log takes nothing now, and sign it. Raises OSError, Damaged."""
@@ -224,12 +228,14 @@ class Store:
         """
         self._write_own(left)
         self._see_to_the_dead()
-        with self._appending() as found:
+        with self._appending(self._slowly) as found:
             self._living.leave()
             last = self._living.alone()
-            self._commit(found, self._sealing if last else lambda before: [])
-            # Under the append lock: a writer that comes now must not find itself after a seal.
-            self._publish(force=True, sealed=last)
+            self._commit(found, self._sealing if last else lambda before: [WriterStop()])
+            if last:  # under the append lock: a writer that comes now must not find itself after a seal
+                self._publish(force=True, sealed=True)
+        if not last:
+            self._publish(force=True)
         return last
 
     def _sealing(self, before: int) -> list[Record]:
@@ -244,33 +250,6 @@ class Store:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _make_folders(self) -> None:
-        for folder in (self._folder, self._folder / SEGMENTS, self._folder / WRITERS):
-            make_folder(self._disk, folder)
-
-    def _read_head(self) -> Head:
-        """The head; for a new log it is written before the first line, so a log without one was robbed of it."""
-        head = heads.read(self._folder, self._key)
-        if head is None and self.origin:
-            raise Damaged("the log has vanished")
-        if head is None and any(size for _, size in extents(self._folder)):
-            raise Damaged("there are records but no head")
-        if head is None:
-            head = self._new_head()
-        if self.origin not in ("", head.origin):
-            raise Damaged("another log stands in its place")
-        self.origin = head.origin
-        return head
-
-    def _new_head(self) -> Head:
-        """A new log: its identity and its key, which is published before anything is signed with it."""
-        origin, now = ORIGIN + new_id(), timestamp(time.time_ns())
-        key = keys.make(self._disk, self._folder, origin, self._key)
-        checkpoints.put_vkey(self._disk, self._folder, key)
-        head = Head(origin=origin, key=str(key), last=origin_link(origin), key_ts=now, ts=now)
-        heads.write(self._disk, self._folder, head, self._key)
-        return head
-
     @staticmethod
     def _signed_in(head: Head, end: End) -> int:
         """The byte of the last segment up to which it is signed."""
@@ -282,11 +261,23 @@ class Store:
     def _see_to_the_dead(self) -> None:
         """Record the calls that dead writers left open. Their lines are final, so no lock is needed to look."""
         dead: frozenset[str] = frozenset()
-        with locked(self._append_lock, self._patience):
+        with locked(self._append_lock, self._slowly):
             dead = self._living.dead()
         if dead:
-            self._write_own(orphans(self._folder, dead, self._living.since()))
+            untold = dead - self._told_dead
+            starts = self._starts(WriterStart(), untold) if untold else []
+            self._write_own([*starts, *orphans(self._folder, dead, self._living.since())])
             self._living.forget(dead)
+            self._told_dead -= dead
+
+    def _starts(self, torn: WriterStart, dead: Collection[str]) -> list[WriterStart]:
+        """What a start has to say, in as many records as the names of the dead need."""
+        names = sorted(dead)
+        self._told_dead.update(names)
+        parts = [tuple(names[at : at + DEAD_IN_ONE]) for at in range(0, max(1, len(names)), DEAD_IN_ONE)]
+        first, *more = parts
+        told = msgspec.structs.replace(torn, crashed=len(first), dead=first)
+        return [told, *(WriterStart(crashed=len(part), dead=part) for part in more)]
 
     def _write_own(self, records: Sequence[Record]) -> None:
         """Append what the log itself has to say; that it cannot be written is a fault, not the caller's."""
@@ -304,9 +295,9 @@ class Store:
         return self._lock
 
     @contextmanager
-    def _appending(self) -> Iterator[list[Record]]:
+    def _appending(self, patience: float | None = None) -> Iterator[list[Record]]:
         """Steps 1 and 2. Gives what the log has to be told first."""
-        with locked(self._append_lock, self._patience):
+        with locked(self._append_lock, self._patience if patience is None else patience):
             check_in_place(self._append_lock, str(self._folder / LOCK))
             yield self._tail.catch_up()
 
@@ -409,6 +400,11 @@ class Store:
         self._publisher.publish(self._tail.end, self._own, force=force, sealed=sealed)
         if self._publisher.covered >= self._tail.end.records:
             self._own.clear()
+
+    def _served(self, head: Head) -> bool:
+        """Whether the epoch's key has served its time: since the log was started again nearly any has."""
+        age = time.time() - micros(head.key_ts) / 1e6
+        return not 0 <= age < (min(YOUNG_KEY_SECONDS, self._key_seconds) if self._restarted else self._key_seconds)
 
     def _next_key(self, head: Head) -> KeyRotated:
         """The announcement of a key that is there already."""

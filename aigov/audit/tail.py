@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from aigov.audit.canonical import NotARecord, decode, link
-from aigov.audit.composing import Composed, Composer
-from aigov.audit.end import Damaged, End
+from aigov.audit.composing import Composed, Composer, moment_of
+from aigov.audit.end import Damaged, End, Moment
 from aigov.audit.head import Head
 from aigov.audit.reader import Lines, abandoned, extents, segment_path
 from aigov.audit.records import MAX_BYTES, Record, SegmentAbandoned, WriterStart
@@ -58,7 +59,7 @@ class Tail:
         if failed is not None and not begun(self._folder, failed.segment + 1):
             found = [(path, size) for path, size in found if int(path.stem) <= failed.segment]
         self._segments.hold(head.segment)
-        self.end = End(head.records, head.segment, head.offset, head.last, head.bytes)
+        self.end = End(head.records, head.segment, head.offset, head.last, head.bytes, self._signed_at(head))
         self._base = None if head.offset else self.end
         self._sure = max(self._sure, (head.segment, head.offset))
         if found[0][1] < head.offset or (head.records and head.offset and not self._ends_as(head)):
@@ -74,6 +75,16 @@ class Tail:
             if self._segments.size() > self.end.offset and not left and not torn.torn_bytes:
                 torn = self._segments.set_aside(self.end.offset)
         return torn
+
+    def _signed_at(self, head: Head) -> Moment | None:
+        """When the last record before the head's place was made."""
+        with suppress(Damaged, FileNotFoundError):
+            if head.offset:
+                return moment_of(_entry(self._segments.line_before(head.offset)))
+            if head.records:
+                (before, size), *_ = extents(self._folder, head.segment - 1)
+                return moment_of(_entry(deque(Lines(before, max(0, size - LOOK_BACK), size), maxlen=1)[0]))
+        return None
 
     def _ends_as(self, head: Head) -> bool:
         """Whether the line that ends at the head's place is the one that was signed last."""
@@ -94,7 +105,7 @@ class Tail:
             return False
         if (entry.seq, entry.prev) != (self.end.records, self.end.last):
             return False
-        self.end = self.end.after(line)
+        self.end = self.end.after(line, moment_of(entry))
         if entry.writer.id == self._composer.id:
             self._composer.wseq = entry.writer.wseq + 1
         return True
@@ -173,7 +184,8 @@ class Tail:
         if entry is None or entry.seq < self.end.records:
             raise Damaged("the last line is not the record that belongs there; run `aigov audit verify`")
         end = self.end
-        return End(entry.seq + 1, end.segment, size, link(line), end.bytes + size - end.offset)
+        at = moment_of(entry)
+        return End(entry.seq + 1, end.segment, size, link(line), end.bytes + size - end.offset, at)
 
     # -- what this writer wrote ------------------------------------------------------------------
 
@@ -204,7 +216,9 @@ class Tail:
             return
         if offset:
             line, behind = self._segments.line_before(offset), self.end.bytes - self.end.offset
-            self.end = End(decode_seq(line) + 1, self.end.segment, offset, link(line), behind + offset)
+            entry = _entry(line)
+            at = moment_of(entry)
+            self.end = End(entry.seq + 1, self.end.segment, offset, link(line), behind + offset, at)
         elif self._base is not None:
             self.end = self._base
         else:
@@ -217,8 +231,8 @@ def begun(folder: Path, number: int) -> bool:
     return path.exists() and next(iter(Lines(path, 0, MAX_BYTES + 1)), None) is not None
 
 
-def decode_seq(line: bytes) -> int:
-    """The number of a line's record. Raises Damaged where it is none."""
+def _entry(line: bytes) -> Any:
+    """The record of a line. Raises Damaged where it is none."""
     with suppress(NotARecord):
-        return int(decode(line).seq)
+        return decode(line)
     raise Damaged("a line is not the record that belongs there; run `aigov audit verify`")

@@ -6,7 +6,8 @@ Steps:
  3. lines      canonical form, `seq` without gaps, `prev` the hash of the line before, each writer's own count
  4. signed     each checkpoint: signature, root, order; tiles; the checkpoint accepted last time (`vouched.py`)
  5. end        the latest checkpoint covers everything, and is the one that is published
- 6. meaning    every intent has an outcome or is recorded as an orphan; the last writer sealed the log
+ 6. meaning    every intent has an outcome or is recorded as an orphan; clocks and signs of life add up (`pulse.py`);
+                the last writer sealed the log
 
 Invariants:
 * There is no "warning but fine": whatever is not explained makes the status other than WHOLE.
@@ -35,7 +36,8 @@ from aigov.audit.checkpoints import Notes
 from aigov.audit.disk import locked, open_regular, reason
 from aigov.audit.head import Head, HeadAltered
 from aigov.audit.note import Checkpoint, NoteError, VerifierKey, split
-from aigov.audit.orphans import CLOSING, OPENING, kind_of
+from aigov.audit.orphans import CLOSING, OPENING, closes, kind_of
+from aigov.audit.pulse import BACK, Pulse
 from aigov.audit.reader import SEGMENTS, Lines, extents
 from aigov.audit.records import CallOrphaned, KeyRotated, LogGenesis, LogSealed
 from aigov.audit.store import LOCK
@@ -152,6 +154,7 @@ class _Check:
         self._writers: dict[str, int] = {}
         self._open: set[str] = set()
         self._orphaned = 0
+        self._pulse = Pulse()
         self._segments = 0
 
     def run(self) -> None:
@@ -337,9 +340,11 @@ class _Check:
     def _mean(self, entry: Any) -> None:
         kind = kind_of(entry)
         self._last_ts, self._last_kind = entry.ts, kind
+        for what in self._pulse.see(entry, kind):
+            self._note(Status.TAMPERED if what == BACK else Status.INCOMPLETE, what)
         if kind in OPENING:
             self._open.add(entry.call)
-        elif kind in CLOSING:
+        elif kind in CLOSING and closes(entry):
             self._open.discard(entry.call)
             self._orphaned += kind == CallOrphaned.kind()
 

@@ -34,13 +34,16 @@ from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
 from aigov.audit.orphans import CLOSING, OPENING
 from aigov.audit.publish import SECONDS
-from aigov.audit.records import CallOrphaned, Record, SinkRecovered
-from aigov.audit.store import BEAT_SECONDS, Receipt, Store, SyncFailed
+from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, CallWithdrawn, Record, SinkRecovered
+from aigov.audit.settings import AuditSettings
+from aigov.audit.store import BEAT_SECONDS, SLOW_SECONDS, Receipt, Store, SyncFailed, Unsure
 from aigov.errors import AuditUnavailable
 
 QUEUE_RECORDS = 8_192
 BATCH_RECORDS = QUEUE_RECORDS
 RETRY_SECONDS = 0.5
+ENDING = CLOSING - {CallWithdrawn.kind()}
+WITHDRAWN = OPENING | {CallOutcome.kind()}
 LINGER_SHARE = 1 / 8
 LINGER_SECONDS = 0.001
 FULL_DISK = frozenset({"ENOSPC", "EDQUOT"})
@@ -63,9 +66,10 @@ class Pending(NamedTuple):
 class Worker:
     """A queue, a thread and the store that the thread alone touches."""
 
-    def __init__(self, folder: Path, *, key: bytes, disk: Disk, patience: float) -> None:
-        self._store = Store(folder, key=key, disk=disk, patience=patience / 2)
-        self._patience = patience
+    def __init__(self, folder: Path, *, key: bytes, disk: Disk, settings: AuditSettings) -> None:
+        patience = settings.patience_ms / 1000
+        self._store = Store(folder, key=key, disk=disk, patience=patience, key_seconds=settings.key_seconds)
+        self._slowly = max(patience, SLOW_SECONDS)
         # Reentrant: a forgotten log is closed by the garbage collector, which may run in the thread itself.
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
@@ -75,6 +79,8 @@ class Worker:
         self._wanted = 1
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._given_up: set[Future[Any]] = set()
+        self.withdraws = settings.on_failure == "deny"  # else a call goes on though its record comes late
         # What follows belongs to the thread.
         self._began = self._opened = False
         self._last_count, self._linger = 0, 0.0
@@ -83,6 +89,7 @@ class Worker:
         self._retry_at = 0.0
         self._calls: dict[str, int] = {}
         self._refused = 0
+        self._late: list[CallWithdrawn] = []
         self._signing: threading.Thread | None = None
         self._unsigned: Exception | None = None
 
@@ -105,6 +112,17 @@ class Worker:
             raise AuditUnavailable("the log is closed")
         return future
 
+    def give_up(self, future: Future[Any]) -> bool:
+        """Whoever waited has been refused: should the records become durable yet, the log says what that was worth.
+
+        False where they are already, or were refused.
+        """
+        with self._lock:
+            if future.done():
+                return False
+            self._given_up.add(future)
+            return True
+
     def stop(self) -> str:
         """Write what is queued, seal, and end the thread. Returns why that failed, or ""."""
         with self._lock:
@@ -114,7 +132,7 @@ class Worker:
             thread = self._thread
         if thread is None or not first or thread is threading.current_thread():
             return ""
-        thread.join(2 * self._patience)
+        thread.join(2 * self._slowly)
         return "the disk did not answer in time" if thread.is_alive() else self._fault
 
     @property
@@ -148,6 +166,10 @@ class Worker:
         while (batch := self._take()) is not None:
             if batch:
                 self._serve(batch)
+            elif self._began and not self._opened:
+                self._attempt(self._open)  # silence is on the record too, when nobody has anything to record
+            if self._late:
+                self._attempt(lambda: self._write([]))
             self._sign()
         self._finish()
 
@@ -177,7 +199,7 @@ class Worker:
     def _pause(self) -> float | None:
         """How long to wait for records: no longer than until the next checkpoint or sign of life."""
         if not self._opened:
-            return None
+            return SECONDS if self._began and not self._shut else None
         return SECONDS if self._store.uncovered else max(SECONDS, BEAT_SECONDS - self._store.idle)
 
     def _serve(self, batch: Sequence[Pending]) -> None:
@@ -191,6 +213,7 @@ class Worker:
                 self._say_why()
             for pending in batch:
                 pending.future.set_exception(AuditUnavailable(self._shut or self._fault))
+            self._forget(batch)
             return
         self._note_calls(results)
         start = 0
@@ -198,18 +221,52 @@ class Worker:
             end = start + len(pending.records)
             _settle(pending, results[start:end])
             start = end
+        self._note_late(batch, results)
+
+    def _forget(self, batch: Sequence[Pending]) -> set[Future[Any]]:
+        """Those of a batch, settled by now, whose caller gave up before."""
+        with self._lock:
+            late = {pending.future for pending in batch} & self._given_up
+            self._given_up -= late
+        return late
+
+    def _note_late(self, batch: Sequence[Pending], results: Sequence[Result]) -> None:
+        """What became durable when its caller had been refused already."""
+        late, start = self._forget(batch), 0
+        for pending in batch:
+            end = start + len(pending.records)
+            if pending.future in late:
+                self._withdraw(results[start:end])
+            start = end
+
+    def _withdraw(self, results: Sequence[Result]) -> None:
+        for result in results:
+            if self.withdraws and isinstance(result, Receipt) and result.kind in WITHDRAWN:
+                self._late.append(CallWithdrawn(call=result.call, record=result.id, of=result.kind))  # type: ignore[arg-type]
 
     def _write(self, records: Sequence[Record]) -> list[Result]:
         self._open()
-        if not records:
+        late = tuple(self._late)
+        back: list[Record] = [SinkRecovered(refused=self._refused)] if self._refused and records else []
+        back += late
+        if not back and not records:
             return []
-        back: list[Record] = [SinkRecovered(refused=self._refused)] if self._refused else []
-        results = self._store.write([*back, *records])[len(back) :]
-        if back:
+        try:
+            results = self._store.write([*back, *records])
+        except Unsure as fault:  # should all of it be lost, the calls end as orphans
+            self._note_calls(fault.results)
+            del self._late[: len(late)]
+            self._withdraw(fault.results[len(back) :])
+            raise
+        del self._late[: len(late)]
+        for one in late:
+            if one.of == CallIntent.kind():
+                self._calls.pop(one.call, None)
+        if len(back) > len(late):
             self._refused = 0
             with suppress(OSError):
                 self._store.keep_reserve()
-        return results
+        return results[len(back) :]
 
     def _say_why(self) -> None:
         """Where the disk is full, use the room that was kept for saying so. It may fail: calls are refused anyway."""
@@ -266,7 +323,7 @@ class Worker:
     def _wait_for_signing(self) -> None:
         """Raises Busy where a checkpoint does not come to an end."""
         if self._signing is not None and self._signing.is_alive():
-            self._signing.join(self._patience)
+            self._signing.join(self._slowly)
             if self._signing.is_alive():
                 raise Busy(errno.EBUSY, "a checkpoint is still being made")
 
@@ -275,7 +332,7 @@ class Worker:
         for result in results:
             if isinstance(result, Receipt) and result.kind in OPENING:
                 self._calls.setdefault(result.call, self._store.segment)
-            elif isinstance(result, Receipt) and result.kind in CLOSING:
+            elif isinstance(result, Receipt) and result.kind in ENDING:
                 self._calls.pop(result.call, None)
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
@@ -315,9 +372,9 @@ class Worker:
     def _seal(self) -> None:
         self._wait_for_signing()
         self._open()
-        self._store.seal(
-            [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
-        )
+        withdrawn = {one.call for one in self._late if one.of == CallIntent.kind()}
+        left = [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
+        self._store.seal([*self._late, *(record for record in left if record.call not in withdrawn)])
 
 
 def _settle(pending: Pending, results: Sequence[Result]) -> None:

@@ -67,8 +67,17 @@ def test_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given = records()
     given[2]["ts"] = "2026-01-31T11:59:00.000000Z"
     assert found(monkeypatch, given) == ["clock"]
-    given[2]["kind"] = "clock.step"
-    assert found(monkeypatch, given) == []
+    given[2] |= {"kind": "clock.step", "back": True, "step_us": 62_000_000}
+    assert found(monkeypatch, given) == ["clock"]
+
+
+def test_a_record_that_came_too_late_is_told_and_leaves_no_call_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = records()
+    given[2] |= {"kind": "call.intent", "call": "c"}
+    given[3] |= {"kind": "call.withdrawn", "call": "c", "of": "call.intent"}
+    assert found(monkeypatch, given) == ["withdrawn"]
+    given[3] |= {"of": "call.outcome"}
+    assert found(monkeypatch, given) == ["withdrawn", "open"]
 
 
 @pytest.mark.parametrize(

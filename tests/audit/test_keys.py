@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from aigov.audit import checkpoints, keys, store
+from aigov.audit import canonical, checkpoints, keys
+from aigov.audit import head as heads
 from aigov.audit.disk import Disk
 from aigov.audit.log import Log
 from aigov.audit.note import VerifierKey, split
@@ -103,11 +105,36 @@ def test_no_checkpoint_can_be_left_out(folder: Path, kit: Any) -> None:
         assert verify(folder).status == Status.TAMPERED, at
 
 
-def test_a_log_whose_key_is_old_gets_a_new_one(
-    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+def aged(folder: Path, key: bytes, seconds: float) -> None:
+    """Make the epoch's key older than it is."""
+    head = heads.read(folder, key)
+    assert head is not None
+    then = canonical.timestamp((canonical.micros(head.key_ts) - round(seconds * 1e6)) * 1000)
+    heads.write(Disk(), folder, msgspec.structs.replace(head, key_ts=then), key)
+
+
+@pytest.mark.parametrize(("age_s", "restart", "new"), [(50, True, 0), (70, True, 1), (70, False, 0), (901, False, 1)])
+def test_a_key_ends_with_its_time_and_with_the_next_start_of_the_log(
+    folder: Path, kit: Any, age_s: float, restart: bool, new: int
 ) -> None:
-    monkeypatch.setattr(store, "KEY_SECONDS", 0)
     held = Store(folder, key=kit.key, disk=Disk(), patience=5)
+    held.open()
+    other = None if restart else Store(folder, key=kit.key, disk=Disk(), patience=5)
+    if other is not None:
+        other.open()
+    aged(folder, kit.key, age_s)
+    (other or held).cover()
+    announced = [line for line in kit.lines(folder) if b'"key.rotated"' in line]
+    assert len(announced) == new
+    for each in (held, other):
+        if each is not None:
+            each.seal([])
+            each.drop()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_log_whose_key_is_old_gets_a_new_one(opened: Open, folder: Path, kit: Any) -> None:
+    held = Store(folder, key=kit.key, disk=Disk(), patience=5, key_seconds=0)
     held.open()
     for _ in range(3):
         held.write([PluginFault(plugin="p")])

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import canonical, worker
+from aigov.audit import canonical, reader, worker
 from aigov.audit import log as log_module
 from aigov.audit.log import Log
-from aigov.audit.records import CallOutcome, PluginFault, new_id
+from aigov.audit.records import CallOutcome, PluginFault, StreamOpened, new_id
+from aigov.audit.settings import AuditSettings
 from aigov.audit.verify import Status, verify
 from aigov.errors import AuditUnavailable
 
@@ -268,7 +269,74 @@ def test_a_slow_disk_is_not_waited_for_for_ever(opened: Open, folder: Path, kit:
         asyncio.run(log.aappend(kit.intent()))
     disk.hold.set()
     log.close()
-    assert verify(folder, kit.key).orphaned_calls == 2  # they became durable after all, and nobody went on
+    said = [record["of"] for record in reader.records(folder) if record["kind"] == "call.withdrawn"]
+    assert said == ["call.intent"] * 2  # they became durable after all, and nobody went on
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_what_is_withdrawn_is_said_at_once_and_for_each_kind_of_a_call(opened: Open, folder: Path, kit: Any) -> None:
+    disk = kit.FaultyDisk()
+    log = opened(disk, patience_ms=100)
+    begun = log.append(kit.intent())
+    disk.hold.clear()
+    for record in (StreamOpened(call=begun.call), kit.outcome(begun.call), PluginFault(plugin="p")):
+        with pytest.raises(AuditUnavailable):
+            log.append(record)
+    disk.hold.set()
+    log.append(PluginFault(plugin="q"))
+    found = {record["id"]: record for record in reader.records(folder)}
+    late = [record for record in found.values() if record["kind"] == "call.withdrawn"]
+    assert [(record["of"], found[record["record"]]["kind"], record["call"]) for record in late] == [
+        (kind, kind, begun.call) for kind in ("stream.opened", "call.outcome")
+    ]
+    log.close()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_call_that_goes_on_unrecorded_by_the_policys_leave_withdraws_nothing(
+    opened: Open, folder: Path, kit: Any
+) -> None:
+    disk = kit.FaultyDisk()
+    log = opened(disk)
+    log.obey(AuditSettings(patience_ms=100, on_failure="fail_open"))
+    disk.hold.clear()
+    with pytest.raises(AuditUnavailable):
+        log.append(kit.intent())
+    disk.hold.set()
+    log.close()
+    kinds = [record["kind"] for record in reader.records(folder)]
+    assert "call.withdrawn" not in kinds
+    assert "call.orphaned" in kinds
+
+
+def test_records_that_nobody_knows_are_durable_are_refused_and_accounted_for(
+    opened: Open, folder: Path, kit: Any
+) -> None:
+    slow = kit.FaultyDisk()
+    first, second = opened(slow), opened(patience_ms=100)
+    slow.hold.clear()
+    slow.calls.clear()
+    waiting = first.submit(PluginFault(plugin="p"))
+    while "sync" not in slow.calls:
+        time.sleep(0.001)
+    refused = second.submit(kit.intent()).exception(10)
+    assert isinstance(refused, AuditUnavailable)
+    slow.hold.set()
+    waiting.result(10)
+    first.close()
+    second.close()
+    assert [record["of"] for record in reader.records(folder) if record["kind"] == "call.withdrawn"] == ["call.intent"]
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_another_policys_patience_counts_from_the_next_record_on(opened: Open, kit: Any) -> None:
+    disk = kit.FaultyDisk()
+    log = opened(disk, patience_ms=60_000)
+    log.obey(AuditSettings(patience_ms=100))
+    disk.hold.clear()
+    with pytest.raises(AuditUnavailable, match="in time"):
+        log.append(kit.intent())
+    disk.hold.set()
 
 
 def test_a_full_queue_refuses_after_a_while(opened: Open, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

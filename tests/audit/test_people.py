@@ -192,7 +192,7 @@ def test_what_the_section_does_not_know_is_refused(section: dict[str, Any]) -> N
 
 def test_the_defaults_hold_without_a_section() -> None:
     settings = msgspec.convert({}, plugin.aigov_settings())
-    assert settings == AuditSettings(on_failure="deny", patience_ms=5000, people=People(to="stderr", level="warning"))
+    assert settings == AuditSettings(on_failure="deny", patience_ms=250, people=People(to="stderr", level="warning"))
 
 
 def test_the_one_reason_is_declared() -> None:

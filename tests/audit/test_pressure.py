@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import places, reader, store, worker
+from aigov.audit import founding, places, reader, store, worker
 from aigov.audit.disk import Disk
 from aigov.audit.lapse import Lapse
 from aigov.audit.log import Log
@@ -41,7 +41,7 @@ def kinds(folder: Path) -> list[str]:
 def test_a_full_disk_still_has_room_to_say_so_once(opened: Open, folder: Path, kit: Any) -> None:
     device = kit.FaultyDisk()
     log = opened(device)
-    assert (folder / "reserve").stat().st_size == store.RESERVE_BYTES
+    assert (folder / "reserve").stat().st_size == founding.RESERVE_BYTES
     for _ in range(2):
         device.fail["write"] = [errno.ENOSPC]
         with pytest.raises(AuditUnavailable, match="ENOSPC"):
@@ -95,17 +95,109 @@ def test_a_closed_log_opens_for_nobody(tmp_path: Path) -> None:
         gone.stores.append(RECORD, gone.open)
 
 
-def test_a_lapse_that_could_not_be_said_is_said_later() -> None:
-    lapse = Lapse()
+def test_a_lapse_that_could_not_be_said_is_said_later(tmp_path: Path) -> None:
+    lapse = Lapse(tmp_path / "audit")
     assert lapse.take() is None
-    lapse.missed(RECORD, "EIO")
+    lapse.missed(RECORD, "EIO", 60)
     gap = lapse.take()
     assert gap is not None
-    lapse.missed(RECORD, "ENOSPC")
+    lapse.missed(RECORD, "ENOSPC", 60)
+    assert lapse.take() is None  # it is being said
     lapse.put_back(gap)
     again = lapse.take()
     assert again is not None
     assert (again.count, again.first_ts, again.error) == (2, gap.first_ts, "ENOSPC")
+    lapse.missed(RECORD, "EROFS", 60)
+    lapse.said()
+    last = lapse.take()
+    assert last is not None
+    assert (last.count, last.error) == (1, "EROFS")
+    lapse.said()
+    assert lapse.take() is None
+
+
+def test_no_more_calls_pass_unrecorded_in_a_minute_than_the_policy_says(tmp_path: Path) -> None:
+    now = [0.0]
+    lapse = Lapse(tmp_path / "audit", clock=lambda: now[0])
+    assert [lapse.missed(RECORD, "EIO", 3) is not None for _ in range(5)] == [True] * 3 + [False] * 2
+    now[0] = 59.9
+    assert lapse.missed(RECORD, "EIO", 3) is None
+    now[0] = 60.1
+    assert lapse.missed(RECORD, "EIO", 3) is not None
+    gap = lapse.take()
+    assert gap is not None
+    assert gap.count == 4
+
+
+def test_what_is_over_the_rate_is_refused(tmp_path: Path) -> None:
+    gone = Gone(tmp_path)
+    gone.block()
+    few = AuditSettings(on_failure="fail_open", open_per_minute=2)
+    for _ in range(2):
+        assert gone.stores.append(RECORD, few).id == ""
+    with pytest.raises(AuditUnavailable):
+        gone.stores.append(RECORD, few)
+    gone.clear()
+    assert gone.stores.append(RECORD, few).id
+    gone.stores.close()
+
+
+LAPSED = """
+import os, signal, sys
+from pathlib import Path
+from aigov.audit.records import PluginFault
+from aigov.audit.settings import AuditSettings
+from aigov.crypto import KeyRing
+from aigov.stores import Stores
+audit = Path(sys.argv[1])
+stores = Stores.of(KeyRing.generate(), audit, audit.parent / "review")
+for _ in range(3):
+    assert not stores.append(PluginFault(plugin="p"), AuditSettings(on_failure="fail_open")).id
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_count_outlives_the_processes_that_counted(tmp_path: Path, kit: Any) -> None:
+    gone = Gone(tmp_path)
+    gone.block()
+    writers = [kit.run(LAPSED, gone.audit) for _ in range(2)]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=60)
+        assert writer.returncode == -9, errors
+    gone.clear()
+    gone.stores.append(RECORD, gone.open)
+    gone.stores.close()
+    assert [record["count"] for record in reader.records(gone.audit) if record["kind"] == "gap"] == [6]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff" * 512, b'{"kind":"gap"}', b"x" * 10_000])
+def test_a_count_that_cannot_be_read_is_one_at_least(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "audit.unrecorded").write_bytes(content)
+    gap = Lapse(tmp_path / "audit").take()
+    assert gap is not None
+    assert (gap.count, gap.error) == (1, "unreadable")
+
+
+def test_where_the_count_cannot_be_kept_it_is_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "audit.unrecorded").mkdir()
+    lapse = Lapse(tmp_path / "audit")
+    for _ in range(2):
+        assert lapse.missed(RECORD, "EIO", 60) is not None
+    gap = lapse.take()
+    assert gap is not None
+    assert gap.count == 2
+
+
+def test_one_writer_alone_says_what_several_missed(tmp_path: Path) -> None:
+    first, second = Lapse(tmp_path / "audit"), Lapse(tmp_path / "audit")
+    first.missed(RECORD, "EIO", 60)
+    second.missed(RECORD, "EIO", 60)
+    gap = first.take()
+    assert gap is not None
+    assert gap.count == 2
+    assert second.take() is None
+    first.said()
+    assert second.take() is None
 
 
 def test_only_the_organisations_layer_may_open_the_fault() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigov.audit import records
+from aigov.audit import records, values
 from aigov.audit.canonical import Envelope, Writer, encode
 from aigov.audit.records import (
     KINDS,
@@ -40,7 +40,7 @@ def test_an_id_is_a_uuid_of_version_7() -> None:
 
 def test_ids_sort_by_the_millisecond_and_never_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**15, 10**15 + 1000 * 10**6, 10**6))
-    monkeypatch.setattr(records.time, "time_ns", lambda: next(clock))
+    monkeypatch.setattr(values.time, "time_ns", lambda: next(clock))
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
 

@@ -183,7 +183,7 @@ def test_what_is_set_and_what_is_a_default_are_told_apart(aigov, here) -> None:
     told = {line["path"]: line for line in map(json.loads, aigov("policy", "explain", "--json").out.splitlines())}
     assert told["privacy.min_score"]["origin"] == "set"
     assert "organisation.yaml:" in told["privacy.min_score"]["where"]
-    assert (told["audit.patience_ms"]["origin"], told["audit.patience_ms"]["value"]) == ("default", 5000)
+    assert (told["audit.patience_ms"]["origin"], told["audit.patience_ms"]["value"]) == ("default", 250)
 
 
 def test_lockdown_refuses_everything_until_it_is_lifted_and_is_recorded(aigov, here) -> None:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,16 @@ from aigov.audit import canonical, checkpoints, keys, records
 from aigov.audit.disk import Disk
 from aigov.audit.merkle import CompactRange, leaf_hash
 from aigov.audit.note import Checkpoint, VerifierKey, sign
-from aigov.audit.records import CallDenied, CallIntent, CallOrphaned, CallOutcome, PluginFault, Record, StreamOpened
+from aigov.audit.records import (
+    CallDenied,
+    CallIntent,
+    CallOrphaned,
+    CallOutcome,
+    CallWithdrawn,
+    PluginFault,
+    Record,
+    StreamOpened,
+)
 from aigov.audit.store import Store
 from aigov.crypto import public_ed25519
 
@@ -92,6 +102,17 @@ def honest(work: Path) -> Iterator[tuple[str, Path]]:
     yield "orphaned", log(work / "orphaned", orphan)
     stream = [StreamOpened(call="s"), CallOutcome(call="s", outcome="released", released_chunks=3)]
     yield "streamed", log(work / "streamed", stream)
+    yield (
+        "withdrawn",
+        log(work / "withdrawn", [CallIntent(call="c", action="a", resource="r"), withdrawn("call.intent")]),
+    )
+    late = [*calls(1), CallIntent(call="c", action="a", resource="r"), StreamOpened(call="c")]
+    ended = [withdrawn("stream.opened"), CallOutcome(call="c", outcome="withheld"), withdrawn("call.outcome")]
+    yield "withdrawn_later", log(work / "late", [*late, *ended])
+    for name, change in TIMES.items():
+        folder = log(work / name, calls(2), *(["reopen", calls(1)] if "again" in name else []))
+        remember(folder)
+        yield name, timed(folder, change)
     text = PluginFault(plugin='é \u2028 \\ " \u007f 😀 \ud7ff', hook="/", error="a.b:C")
     yield "text", log(work / "text", [text])
     yield "numbers", log(work / "numbers", [records.Gap(count=2**53 - 1), records.SinkRecovered(refused=0)])
@@ -100,6 +121,62 @@ def honest(work: Path) -> Iterator[tuple[str, Path]]:
         if kind in (records.KeyRotated, records.SegmentAbandoned, StreamOpened):
             continue
         yield f"kind_{name}", log(work / name, [example(kind)])
+
+
+def withdrawn(of: str) -> CallWithdrawn:
+    """A record of the call `c` that came too late."""
+    return CallWithdrawn(call="c", record="id", of=of)  # type: ignore[arg-type]
+
+
+MINUTES = 60_000_000
+# What is done to a record, by its number: microseconds by the wall clock and by the monotonic one, and what it says.
+Change = dict[int, tuple[int, int, dict[str, Any]]]
+STEP = {"kind": "clock.step", "step_us": MINUTES, "back": True}
+OTHER = {"kind": "writer.start", "torn_bytes": 0, "quarantine": "", "crashed": 0, "dead": []}
+OTHER |= {"writer": {"id": "w", "pid": 1, "wseq": 0, "ver": ""}}
+TIMES: dict[str, Change] = {
+    "time_two_minutes": {3: (2 * MINUTES - 10**6, 2 * MINUTES - 10**6, {})},
+    "time_asleep": {3: (600 * MINUTES, 0, {})},
+    "time_step_back": {3: (-MINUTES, 0, STEP)},
+    "time_again_after_an_hour": {7: (60 * MINUTES, 60 * MINUTES, {})},
+}
+FAILING_TIMES: dict[str, Change] = {
+    "signed_time_back": {3: (-MINUTES, 0, {})},
+    "signed_time_back_a_little": {3: (-(10**6), 0, {})},
+    "signed_time_back_at_the_end": {6: (-MINUTES, 0, {})},
+    "signed_silence": {3: (3 * MINUTES, 3 * MINUTES, {})},
+    "signed_silence_before_the_seal": {8: (3 * MINUTES, 3 * MINUTES, {})},
+    "signed_silence_then_another_start": {3: (0, 3 * MINUTES, OTHER)},
+}
+
+
+def timed(folder: Path, change: Change) -> Path:
+    """A log whose records were made at other times, signed anew; whatever follows a changed one is moved with it."""
+    made: list[bytes] = []
+    counts: dict[str, int] = {}
+    wall_us = mono_us = 0
+    for number, line in enumerate(read_all(folder)):
+        record = json.loads(line)
+        wall, mono, says = change.get(number, (0, 0, {}))
+        wall_us, mono_us = wall_us + wall, mono_us + mono
+        for each in ([_saying(record, says)] if says else []) + [record]:
+            writer = each["writer"]["id"]
+            each["writer"]["wseq"] = counts[writer] = counts.get(writer, -1) + 1
+            each["ts"] = canonical.timestamp((canonical.micros(record["ts"]) + wall_us) * 1000)
+            each["mono_us"] = record["mono_us"] + mono_us
+            each["seq"] = len(made)
+            each |= {"prev": canonical.link(made[-1])} if made else {}
+            each |= {"checkpoints": 0} if "checkpoints" in each else {}
+            made.append(spelt(each))
+            record = json.loads(line)
+    resigned(folder, made, chain=False)
+    return folder
+
+
+def _saying(record: dict[str, Any], says: dict[str, Any]) -> dict[str, Any]:
+    """The envelope of a record, around something else that it says, or that another writer says."""
+    kept = {name: record[name] for name in ("v", "seq", "prev", "id", "ts", "mono_us", "boot")}
+    return {"writer": dict(record["writer"])} | kept | says
 
 
 def example(kind: type[Record]) -> Record:
@@ -276,6 +353,13 @@ def resigned(folder: Path, lines: list[bytes], *, forged: bool = False, chain: b
 PRIVATE: dict[str, bytes] = {}
 
 
+def remember(folder: Path) -> None:
+    """Keep the private key of a log, to sign it with."""
+    own = checkpoints.vkey(folder)
+    assert own is not None
+    PRIVATE[str(own)] = keys.load(folder, own, KEY)
+
+
 def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
     """What nobody but the keys' holder can do, and what the rules refuse all the same."""
     for name, old, new in [
@@ -314,6 +398,8 @@ def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
     yield "signed_without_genesis", lambda f: resigned(f, read_all(f)[1:], chain=False)
     yield "signed_open_call", lambda f: resigned(f, [line for line in read_all(f) if b'"call.outcome"' not in line])
     yield "signed_unsealed", lambda f: resigned(f, [line for line in read_all(f) if b'"log.sealed"' not in line])
+    for name, change in FAILING_TIMES.items():
+        yield name, lambda f, change=change: timed(f, change)
     yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f))
     yield (
         "signed_writers_record_gone",
@@ -339,10 +425,8 @@ def main() -> None:
             work / "base", calls(2), "cover", "rotate", calls(1), "segment", calls(1), "rotate", [example(CallDenied)]
         )
         flat = log(work / "flat", calls(3))
-        for folder in (base, flat):
-            own = checkpoints.vkey(folder)
-            assert own is not None
-            PRIVATE[str(own)] = keys.load(folder, own, KEY)
+        remember(base)
+        remember(flat)
         for title, change in [*unsigned(), *signed()]:
             target = HERE / f"{title}_fail"
             source = flat if title.startswith("signed_") and "checkpoints" not in title else base
