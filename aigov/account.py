@@ -13,18 +13,21 @@ from aigov.audit import records
 from aigov.types import Decision, Edit, Finding, Part, Principal, Reason, Ruling
 
 
+def people(principal: Principal | None) -> tuple[Principal, ...]:
+    """Who asked, and the chain of those they ask for."""
+    chain = []
+    while principal is not None:
+        chain.append(principal)
+        principal = principal.on_behalf_of
+    return tuple(chain)
+
+
 def actor(principal: Principal | None, refer: Callable[[str, str], str]) -> records.Actor | None:
     """Who asked, by pseudonym, and the chain of those they ask for."""
     if principal is None:
         return None
-    chain, behind = [], principal.on_behalf_of
-    while behind is not None:
-        chain.append(refer(behind.id, behind.tenant))
-        behind = behind.on_behalf_of
-    return records.Actor(
-        ref=refer(principal.id, principal.tenant), roles=principal.roles, tenant=principal.tenant,
-        on_behalf_of=tuple(chain),
-    )  # fmt: skip
+    ref, *chain = (refer(one.id, one.tenant) for one in people(principal))
+    return records.Actor(ref=ref, roles=principal.roles, tenant=principal.tenant, on_behalf_of=tuple(chain))
 
 
 def session(principal: Principal | None, ref: str, relate: Callable[[str, str, str], str]) -> str:

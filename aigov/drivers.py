@@ -30,6 +30,7 @@ from aigov.passage import (
     Content,
     Ending,
     Failure,
+    Meet,
     OpenTicket,
     Read,
     Record,
@@ -40,19 +41,21 @@ from aigov.passage import (
 )
 from aigov.plugins import Contribution
 from aigov.review.desk import Case
+from aigov.types import Principal
 
 Path = Generator[Any, Any, Any]
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):
-    """Where effects go: `record` and `arecord` to the log, `open_ticket` to the review desk.
+    """Where effects go: `record` and `arecord` to the log, `open_ticket` to the review desk, `meet` to the people.
 
-    Each answers None where the record or the case was not kept.
+    Each answers None where the record or the case was not kept, `meet` False where somebody cannot be named.
     """
 
     record: Callable[[Any, Content | None], Receipt | None]
     arecord: Callable[[Any, Content | None], Coroutine[Any, Any, Receipt | None]]
     open_ticket: Callable[[Case], str | None]
+    meet: Callable[[tuple[Principal, ...]], bool]
 
 
 def run(path: Path, doors: Doors, provider: Callable[[Sealed], Answered] | None = None) -> Any:
@@ -128,6 +131,8 @@ def _carry_out(effect: Any, doors: Doors, provider: Callable[[Sealed], Answered]
         return _read(effect.work)
     if isinstance(effect, OpenTicket):
         return doors.open_ticket(effect.case)
+    if isinstance(effect, Meet):
+        return doors.meet(effect.people)
     assert isinstance(effect, Call)
     assert provider is not None
     return provider(effect.sealed)
@@ -183,9 +188,9 @@ class _Async:
             await self._wait(reading)
             return reading.result()
         if isinstance(effect, OpenTicket):
-            keeping = asyncio.get_running_loop().run_in_executor(None, self._doors.open_ticket, effect.case)
-            await self._wait(keeping)
-            return keeping.result()
+            return await self._aside(lambda: self._doors.open_ticket(effect.case))
+        if isinstance(effect, Meet):
+            return await self._aside(lambda: self._doors.meet(effect.people))
         assert isinstance(effect, Call)
         if self._cancelled is not None:
             return Answered(error=self._cancelled, cancelled=True)
@@ -209,6 +214,12 @@ class _Async:
             return asking.result()
         except GuardFault as fault:
             return fault
+
+    async def _aside(self, work: Callable[[], Any]) -> Any:
+        """What waits for the disk does so in a thread, and the event loop runs on."""
+        doing = asyncio.get_running_loop().run_in_executor(None, work)
+        await self._wait(doing)
+        return doing.result()
 
     async def _wait(self, future: asyncio.Future[Any]) -> None:
         """Wait until `future` is done even when the call is cancelled meanwhile."""

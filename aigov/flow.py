@@ -60,6 +60,7 @@ from aigov.passage import (
     Content,
     Ending,
     Failure,
+    Meet,
     OpenTicket,
     Passage,
     Record,
@@ -284,11 +285,19 @@ class _Path:
     def _record_intent(self) -> Walk[Receipt]:
         """Step 7: without this receipt there is no call."""
         self.passage.take(INTENT)
-        receipt: Receipt | None = yield Record(self._intent(records.CallIntent), self.kept.get("input"))
+        receipt: Receipt | None = None
+        if (yield from self._meet()):
+            receipt = yield Record(self._intent(records.CallIntent), self.kept.get("input"))
         self._lap("intent")
         if receipt is None:
             raise self._deny("audit.unavailable")
         return receipt
+
+    def _meet(self) -> Walk[bool]:
+        """Learn whom the next record names; False where that cannot be."""
+        people, knows = account.people(self.request.principal), self.snapshot.knows
+        strangers = tuple(one for one in people if not knows(one.id, one.tenant))
+        return not strangers or (yield Meet(strangers))
 
     def _receive_answer(self, answered: Answered) -> Layout | Stream:
         """Step 9, first half: the answer laid out. What cannot be laid out cannot be judged."""
@@ -396,7 +405,8 @@ class _Path:
         """End a call that may not go on: recorded as denied, or its answer as withheld."""
         record, receipt = None, None
         with suppress(Exception):  # who called cannot be named, say: nothing can be recorded, and it is refused still
-            record = self._ended(stop)
+            if self.passage.step >= CALL or (yield from self._meet()):
+                record = self._ended(stop)
         if record is not None:
             receipt = yield Record(record)
         if receipt is None:

@@ -111,7 +111,9 @@ class Governor:
         )
         self._expire_at = 0.0
         self._loaded = loaded.knowing(self._people, self._unrecorded)
-        self.doors = drivers.Doors(record=self._record, arecord=self._arecord, open_ticket=self._open_ticket)
+        self.doors = drivers.Doors(
+            record=self._record, arecord=self._arecord, open_ticket=self._open_ticket, meet=self._meet
+        )
 
     @classmethod
     def from_policies(
@@ -486,6 +488,16 @@ class Governor:
         self._unrecorded_why = ""
         loaded.observe(record, receipt)
         return receipt
+
+    def _meet(self, people: tuple[Principal, ...]) -> bool:
+        """Whether everybody of these has a pseudonym now that is known by heart."""
+        try:
+            for one in people:
+                self._people.subject(one.id, one.tenant)
+        except AuditUnavailable as fault:
+            self._unrecorded(fault.why)
+            return False
+        return True
 
     def _unrecorded(self, why: str) -> None:
         """Tell people why, once for each cause until a record is written again: refused calls may be many."""

@@ -50,8 +50,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `redactions(findings)`: the edits that take personal values out of one text. `reveals(principal, entity,
     own)`: whether values of a type may be shown to somebody, of a session that is theirs or not. `refer(id, tenant)`:
     the pseudonym of a principal; `relate(id, tenant, text)`: the digest of a text that goes with them. Both raise
-    AuditUnavailable. `keeps`: the directions whose texts are kept. `now_us()`: UTC in microseconds. `timer()`:
-    nanoseconds, monotonic. `describe(resource)`: what the policy says of a resource, by attribute.
+    AuditUnavailable. `knows(id, tenant)`: whether they answer from memory. `keeps`: the directions whose texts are
+    kept. `now_us()`: UTC in microseconds. `timer()`: nanoseconds, monotonic. `describe(resource)`: what the policy says
+    of a resource, by attribute.
     `grounds(principal, action, resource, rulings)`: why step 2 said what it said (`access.grounds.Grounds`), or None.
     `reading`: how the encoder's models read texts; None where there are none.
     """
@@ -66,6 +67,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reveals: Callable[[Principal, str, bool], bool]
     refer: Callable[[str, str], str]
     relate: Callable[[str, str, str], str]
+    knows: Callable[[str, str], bool]
     keeps: frozenset[str] = frozenset()
     now_us: Callable[[], int]
     timer: Callable[[], int]
@@ -134,6 +136,13 @@ class Record(msgspec.Struct, frozen=True):
     content: Content | None = None
 
 
+class Meet(msgspec.Struct, frozen=True):
+    """Effect: learn under which pseudonyms people are recorded, which may ask the disk. Answered with whether it could
+    be learnt."""
+
+    people: tuple[Principal, ...]
+
+
 class OpenTicket(msgspec.Struct, frozen=True):
     """Effect: keep a case for a reviewer. Answered with the ticket, or None where it could not be kept."""
 
@@ -146,7 +155,7 @@ class Call(msgspec.Struct, frozen=True):
     sealed: Sealed
 
 
-Effect = Ask | Read | Record | OpenTicket | Call
+Effect = Ask | Meet | Read | Record | OpenTicket | Call
 
 
 class Answered(msgspec.Struct, frozen=True):

@@ -146,7 +146,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def knowing(self, people: Subjects, unrecorded: Callable[[str], None]) -> Loaded:
         """The same, with the people of the log that its records go to; `unrecorded` is told why one has no name."""
         refer, relate = _heard(people.refer, unrecorded), _heard(people.relate, unrecorded)
-        snapshot = msgspec.structs.replace(self.snapshot, refer=refer, relate=relate)
+        snapshot = msgspec.structs.replace(self.snapshot, refer=refer, relate=relate, knows=people.knows)
         return msgspec.structs.replace(self, snapshot=snapshot)
 
     def rules_of(self, adapter: Any) -> Rows:
@@ -266,6 +266,7 @@ def _bound(
         reveals=_Reveals(guard, sections["access"].value.trust_roles),
         refer=_unknown,
         relate=_unknown,
+        knows=lambda *_: False,
         keeps=sections["audit"].value.keep.directions,
         now_us=lambda: time.time_ns() // 1000,
         timer=time.perf_counter_ns,

@@ -175,12 +175,20 @@ class Subjects:
         """The pseudonym in force of a person, as records show it; made where there is none. 32 hex digits."""
         return self.subject(id, tenant).ref
 
+    def knows(self, id: str, tenant: str = "") -> bool:
+        """Whether `subject` answers from memory, without reading the table."""
+        if self._ready != os.getpid():
+            return False
+        with suppress(AuditUnavailable):
+            return self._remembered(id, tenant, self._watched(), self._clock()) is not None
+        return False
+
     def subject(self, id: str, tenant: str = "") -> Subject:
         """A person, made where they are not known. Raises AuditUnavailable."""
         erased, now = self._watched(), self._clock()
-        known = self._known.get((id, tenant))
-        if known is not None and known.erased == erased and now < known.until:
-            return known.subject
+        known = self._remembered(id, tenant, erased, now)
+        if known is not None:
+            return known
         where = self._place(id, tenant)
         row = self._run(lambda base: self._made(base, where, round(now * MICRO)))
         ref, since_us = row.refs[-1]
@@ -190,6 +198,10 @@ class Subjects:
         until = min(now + REMEMBER_S, since_us / MICRO + ROTATE_S)
         self._known[id, tenant] = _Remembered(erased, until, subject)
         return subject
+
+    def _remembered(self, id: str, tenant: str, erased: int, now: float) -> Subject | None:
+        known = self._known.get((id, tenant))
+        return known.subject if known is not None and known.erased == erased and now < known.until else None
 
     def relate(self, id: str, tenant: str, text: str) -> str:
         """What stands in a record for a text that may name a person, such as their conversation's id: the same for

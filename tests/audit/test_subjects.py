@@ -71,6 +71,20 @@ def test_two_people_and_two_tenants_have_two(people: Subjects) -> None:
     assert people.refs("nobody") == ()
 
 
+def test_whom_it_knows_it_names_without_reading(people: Subjects, clock: Clock) -> None:
+    assert not people.knows("dana", "retail")
+    people.refer("dana", "retail")
+    assert people.knows("dana", "retail")
+    assert not people.knows("dana", "bank")
+    clock.now += 61
+    assert not people.knows("dana", "retail")
+    people.refer("dana", "retail")
+    erase(people, "dana")
+    assert not people.knows("dana", "retail")
+    people.folder.rename(people.folder.with_name("gone"))
+    assert not people.knows("dana", "retail")
+
+
 def test_pseudonyms_are_random_and_not_made_from_the_id(tmp_path: Path) -> None:
     assert Subjects(tmp_path / "a", key=KEY).refer("dana") != Subjects(tmp_path / "b", key=KEY).refer("dana")
 

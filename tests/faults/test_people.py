@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aigov import Denied
-from aigov.audit.subjects import beside
+from aigov.audit.subjects import Subjects, beside
 from aigov.testing import Trial
 from aigov.types import Principal
 
@@ -44,6 +47,30 @@ async def test_no_task_is_let_through_either(trial: Trial) -> None:
     wreck(trial)
     with pytest.raises(Denied, match="audit"):
         await trial.gov.acall(ask, "hello", principal=DANA, **CHAT)
+
+
+async def test_the_event_loop_runs_on_while_a_person_is_met_for_the_first_time(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    plain = Subjects._run
+
+    def run(self: Subjects, work: Any) -> Any:
+        threads.append(threading.get_ident())
+        return plain(self, work)
+
+    monkeypatch.setattr(Subjects, "_run", run)
+
+    async def ask(text: str) -> str:
+        return text
+
+    boss = Principal(id="boss", tenant="retail")
+    agent = Principal(id="eve", roles=("support-agent",), tenant="retail", on_behalf_of=boss)
+    for principal in (agent, Principal(id="nobody", roles=("none",), tenant="retail")):
+        with contextlib.suppress(Denied):
+            await trial.gov.acall(ask, "hello", principal=principal, **CHAT)
+    assert len(threads) >= 3
+    assert threading.get_ident() not in threads
 
 
 def test_a_stream_is_not_opened(trial: Trial) -> None:
