@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import time
 import zlib
 from collections.abc import Iterator
@@ -34,9 +35,10 @@ from aigov.audit.disk import Busy, Disk, locked, open_regular, reason, release, 
 from aigov.audit.reader import extents, segment_path
 
 LOCK = "sync.lock"
-MARK_BYTES = 160
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.00005, 0.001
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSES = 0.00005, 0.001, 8
 SURE, UNDER_WAY, FAILED = "sure", "under-way", "failed"
+_BODY = struct.Struct(">40sQQ16s32s")  # boot, segment, offset, state, error
+_SUM = struct.Struct(">I")
 
 
 class SyncFailed(OSError):
@@ -63,17 +65,22 @@ class Mark(NamedTuple):
 
 def put_mark(handle: int, mark: Mark) -> None:
     """Write a mark into a lock's file: for other processes, not for the next start. Raises OSError."""
-    text = f"{mark.boot or '-'} {mark.segment} {mark.offset} {mark.state} {mark.error or '-'}"
-    os.pwrite(handle, f"{text} {zlib.crc32(text.encode()):08x}".ljust(MARK_BYTES).encode(), 0)
+    body = _BODY.pack(mark.boot.encode(), mark.segment, mark.offset, mark.state.encode(), mark.error.encode())
+    os.pwrite(handle, body + _SUM.pack(zlib.crc32(body)), 0)
 
 
 def get_mark(handle: int) -> Mark | None:
     """The mark in a lock's file; None where there is none, or somebody is writing it just now. Raises OSError."""
-    text, _, total = os.pread(handle, MARK_BYTES, 0).decode("ascii", "replace").rstrip().rpartition(" ")
-    if not text or total != f"{zlib.crc32(text.encode()):08x}":
+    content = os.pread(handle, _BODY.size + _SUM.size, 0)
+    body = content[: _BODY.size]
+    if len(body) < _BODY.size or content[_BODY.size :] != _SUM.pack(zlib.crc32(body)):
         return None
-    boot, segment, offset, state, error = text.split(" ")
-    return Mark(boot.strip("-"), int(segment), int(offset), state, error.strip("-"))
+    boot, segment, offset, state, error = _BODY.unpack(body)
+    return Mark(_text(boot), segment, offset, _text(state), _text(error))
+
+
+def _text(field: bytes) -> str:
+    return field.rstrip(b"\0").decode("ascii", "replace")
 
 
 class Synced:
@@ -85,6 +92,7 @@ class Synced:
         self._boot = boot
         self._patience = patience
         self._handle: int | None = None
+        self._pause = SHORTEST_PAUSE_S
 
     @property
     def handle(self) -> int:
@@ -135,19 +143,20 @@ class Synced:
 
         `written`: a handle on `append.lock`. Raises Broken where a sync failed, Busy where there is no more patience.
         """
+        began = time.monotonic()
         with self._turn(segment, end) as mine:
             if mine:
                 self._sync(segment, handle, end, written)
+        self._pause = min(max((time.monotonic() - began) / PAUSES, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
 
     @contextmanager
     def _turn(self, segment: int, end: int) -> Iterator[bool]:
         """Hold the lock (True), unless somebody else's sync has covered it meanwhile (False)."""
-        deadline, pause, held = time.monotonic() + self._patience, SHORTEST_PAUSE_S, False
+        deadline, held = time.monotonic() + self._patience, False
         while not self._covered(segment, end) and not (held := try_lock(self.handle)):
             if time.monotonic() > deadline:
                 raise Busy(errno.EBUSY, "another process is busy with a sync")
-            time.sleep(pause)
-            pause = min(pause * 1.2, LONGEST_PAUSE_S)
+            time.sleep(self._pause)  # an eighth of what it took last time
         try:
             yield held and not self._covered(segment, end)
         finally:
