@@ -21,6 +21,7 @@ from aigov.audit.index import Index, beside
 from aigov.audit.log import Log
 from aigov.audit.records import Actor, CallIntent, CallOutcome, Counted, ReasonRecord, Size, new_id
 from aigov.audit.search import Query, scanned, search, stats
+from aigov.audit.settings import AuditSettings
 
 TIMES = 9
 
@@ -30,7 +31,8 @@ def write(folder: Path, records: int) -> None:
     rng = random.Random(7)
     people = [f"{rng.getrandbits(128):032x}" for _ in range(2_000)]
     policies = [f"{rng.getrandbits(256):064x}" for _ in range(5)]
-    with Log.open(folder, key=b"k" * 32) as log:
+    patient = AuditSettings(patience_ms=60_000)  # a million records are signed before the log closes
+    with Log.open(folder, key=b"k" * 32, settings=patient) as log:
         waiting = []
         for number in range(records // 2):
             call = new_id()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_only_where_the_policy_says_so_a_call_passes_unrecorded_and_is_counted(t
     assert (gap["kind"], gap["count"], after["kind"]) == ("gap", 3, "plugin.fault")
     assert gap["first_ts"] <= gap["last_ts"] <= after["ts"]
     assert verify(gone.audit).status == Status.WHOLE
+
+
+def test_a_task_does_not_hold_up_the_event_loop_while_the_log_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, threads = Gone(tmp_path), []
+    plain = Log.open
+
+    def opening(*given: Any, **more: Any) -> Log:
+        threads.append(threading.get_ident())
+        return plain(*given, **more)
+
+    monkeypatch.setattr(Log, "open", opening)
+    assert asyncio.run(gone.stores.aappend(RECORD, AuditSettings(patience_ms=5000))).id
+    gone.stores.close()
+    assert threading.get_ident() not in threads
+    assert len(threads) == 1
 
 
 def test_a_closed_log_opens_for_nobody(tmp_path: Path) -> None:

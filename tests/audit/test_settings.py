@@ -1,10 +1,14 @@
-"""`audit.keep`: times that make sense, and which directions are kept."""
+"""`audit`: times and numbers that make sense, and which directions are kept."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from aigov.audit.log import Log
 from aigov.audit.settings import AuditSettings, Class, Keep, seconds
 from aigov.errors import PolicyError
 from aigov.testing import governor
@@ -66,3 +70,26 @@ def test_the_first_class_that_names_the_resource_counts() -> None:
     assert [keep.class_of(name) for name in ("tool:hr:file", "tool:refund", "model:x")] == ["hr", "tools", "default"]
     assert keep.times("hr") == (180 * 86_400, 30 * 86_400)
     assert keep.times("default") == keep.times("gone") == (30 * 86_400, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("key_epoch: 59s", "1m to 24h"),
+        ("key_epoch: 2d", "1m to 24h"),
+        ("key_epoch: soon", "key_epoch"),
+        ("patience_ms: 99", "patience_ms"),
+        ("patience_ms: 60001", "patience_ms"),
+        ("open_per_minute: 0", "open_per_minute"),
+        ("open_per_minute: many", "open_per_minute"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(line: str, named: str) -> None:
+    with pytest.raises(PolicyError) as caught, governor(change={LINE: f"on_failure: deny\n  {line}\n  #"}):
+        pass
+    assert named in str(caught.value)
+
+
+def test_the_policy_says_how_long_a_key_serves(folder: Path, kit: Any) -> None:
+    with Log.open(folder, key=kit.key, settings=AuditSettings(key_epoch="2h")) as log:
+        assert log._worker._store._key_seconds == 7_200

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aigov.audit import publish, reader, worker
+from aigov.audit import publish, reader, store, worker
+from aigov.audit.disk import Disk
+from aigov.audit.end import Damaged
 from aigov.audit.log import Log
 from aigov.audit.records import PluginFault
+from aigov.audit.store import Store
 from aigov.audit.verify import Status, verify
 from aigov.errors import AuditUnavailable
 
@@ -110,3 +114,79 @@ def test_closing_waits_for_the_checkpoint_in_hand(opened: Open, folder: Path, ki
         log.close()
         report = verify(folder, kit.key)
         assert (report.status, report.covered) == (Status.WHOLE, report.records)
+
+
+# -- when there is one -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that has just signed, and a second that does not pass."""
+    monkeypatch.setattr(publish, "SECONDS", 3600)
+    made = Store(folder, key=kit.key, disk=Disk(), patience=20)
+    made.open()
+    yield made
+    made.drop()
+
+
+def test_a_checkpoint_is_due_after_a_thousand_records(held: Store) -> None:
+    held.write([RECORD] * 999)
+    assert not held.due
+    held.write([RECORD])
+    assert held.due
+    held.cover()
+    assert not held.due
+    assert not held.uncovered
+
+
+def test_a_checkpoint_is_due_after_a_second_in_which_something_was_recorded(
+    held: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0)
+    assert not held.due
+    held.write([RECORD])
+    assert held.due
+
+
+def test_silence_is_recorded_and_signed_after_a_minute(
+    held: Store, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0)
+    assert not held.due
+    monkeypatch.setattr(store, "BEAT_SECONDS", 0)
+    assert held.due
+    before = verify(folder, kit.key).checkpoints
+    held.cover()
+    assert [record["kind"] for record in reader.tail(folder, 1)] == ["heartbeat"]
+    report = verify(folder, kit.key)
+    assert (report.covered, report.checkpoints) == (report.records, before + 1)
+
+
+def test_an_idle_log_that_met_a_fault_gives_signs_of_life_again_by_itself(opened: Open, folder: Path, kit: Any) -> None:
+    disk = kit.FaultyDisk()
+    log = opened(disk)
+    disk.fail["replace"] = [errno.EIO]
+    log.append(RECORD)
+
+    def starts() -> int:
+        return sum(record["kind"] == "writer.start" for record in reader.records(folder))
+
+    until(lambda: starts() == 2)
+    log.close()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_records_that_are_not_those_that_were_signed_are_not_signed_by_who_has_to_count_them_again(
+    folder: Path, kit: Any
+) -> None:
+    with Log.open(folder, key=kit.key) as log:
+        kit.fill(log, 2)
+    notes = (folder / "checkpoints.log").read_bytes()
+    path = folder / "seg/00000000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"model:small"', b'"model:smell"', 1))
+    shutil.rmtree(folder / "tile")
+    late = Store(folder, key=kit.key, disk=Disk(), patience=5)
+    with pytest.raises(Damaged, match="not those that were signed"):
+        late.open()
+    late.drop()
+    assert (folder / "checkpoints.log").read_bytes() == notes
