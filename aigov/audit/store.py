@@ -107,6 +107,7 @@ class Store:
         self._synced = Synced(folder, disk=disk, boot=self._composer.boot, patience=patience)
         self._tail = Tail(folder, self._segments, self._synced, self._composer)
         self._lock: int | None = None
+        self._lock_path = str(folder / LOCK)
         self._own: dict[int, str] = {}
         self._abandoned = False
         self._told_dead: set[str] = set()
@@ -121,7 +122,7 @@ class Store:
         self._close_handles()
         if not self.origin:
             make_folders(self._disk, self._folder)
-        self._lock = open_regular(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        self._lock = open_regular(Path(self._lock_path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         with locked(self._lock, self._slowly):
             head = head_of(self._disk, self._folder, self._key, self.origin)
             self.origin = head.origin
@@ -298,7 +299,7 @@ class Store:
     def _appending(self, patience: float | None = None) -> Iterator[list[Record]]:
         """Steps 1 and 2. Gives what the log has to be told first."""
         with locked(self._append_lock, self._patience if patience is None else patience):
-            check_in_place(self._append_lock, str(self._folder / LOCK))
+            check_in_place(self._append_lock, self._lock_path)
             yield self._tail.catch_up()
 
     def _append(self, say: Callable[[], Sequence[Record]], *, rotate: bool = False) -> list[Result]:
@@ -351,7 +352,7 @@ class Store:
 
     def _say_written(self) -> None:
         """Tell the others how far whole batches go: what a sync that begins now may count as covered."""
-        put_mark(self._append_lock, Mark(self._composer.boot, self.segment, self._tail.end.offset))
+        put_mark(self._append_lock, Mark(self._synced.boot, self.segment, self._tail.end.offset))
 
     def _reach(self) -> None:
         """Step 6, for everything that this writer knows of."""

@@ -22,23 +22,22 @@ Invariants:
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from aigov.audit.disk import Busy, Disk, locked, open_regular, reason, release, try_lock
+from aigov.audit.disk import Busy, Disk, locked, open_regular, release, try_lock
 from aigov.audit.reader import extents, segment_path
 
 LOCK = "sync.lock"
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSES = 0.00005, 0.001, 8
-SURE, UNDER_WAY, FAILED = "sure", "under-way", "failed"
-_BODY = struct.Struct(">40sQQ16s32s")  # boot, segment, offset, state, error
-_SUM = struct.Struct(">I")
+SURE, UNDER_WAY, FAILED = 1, 2, 3
+_BODY = struct.Struct(">16sQQHH")
+_WHOLE = struct.Struct(">16sQQHHI")
 
 
 class SyncFailed(OSError):
@@ -48,39 +47,34 @@ class SyncFailed(OSError):
 class Broken(Exception):
     """A sync that was to cover one's records failed, in this process or another. `errno`: how."""
 
-    def __init__(self, error: str = "") -> None:
-        self.errno = getattr(errno, error, errno.EIO)
-        super().__init__(error)
+    def __init__(self, error: int) -> None:
+        self.errno = error or errno.EIO
+        super().__init__(self.errno)
 
 
 class Mark(NamedTuple):
-    """A place in a log, and what is known of it. `error`: the system's short name of what went wrong."""
+    """A place in a log, and what is known of it. `boot`: 16 bytes for the start of the machine; `error`: errno."""
 
-    boot: str
+    boot: bytes
     segment: int
     offset: int
-    state: str = SURE
-    error: str = ""
+    state: int = SURE
+    error: int = 0
 
 
 def put_mark(handle: int, mark: Mark) -> None:
     """Write a mark into a lock's file: for other processes, not for the next start. Raises OSError."""
-    body = _BODY.pack(mark.boot.encode(), mark.segment, mark.offset, mark.state.encode(), mark.error.encode())
-    os.pwrite(handle, body + _SUM.pack(zlib.crc32(body)), 0)
+    body = _BODY.pack(*mark)
+    os.pwrite(handle, body + zlib.crc32(body).to_bytes(4), 0)
 
 
 def get_mark(handle: int) -> Mark | None:
     """The mark in a lock's file; None where there is none, or somebody is writing it just now. Raises OSError."""
-    content = os.pread(handle, _BODY.size + _SUM.size, 0)
-    body = content[: _BODY.size]
-    if len(body) < _BODY.size or content[_BODY.size :] != _SUM.pack(zlib.crc32(body)):
+    content = os.pread(handle, _WHOLE.size, 0)
+    if len(content) < _WHOLE.size:
         return None
-    boot, segment, offset, state, error = _BODY.unpack(body)
-    return Mark(_text(boot), segment, offset, _text(state), _text(error))
-
-
-def _text(field: bytes) -> str:
-    return field.rstrip(b"\0").decode("ascii", "replace")
+    *fields, total = _WHOLE.unpack(content)
+    return Mark(*fields) if total == zlib.crc32(content[:-4]) else None
 
 
 class Synced:
@@ -89,7 +83,7 @@ class Synced:
     def __init__(self, folder: Path, *, disk: Disk, boot: str, patience: float) -> None:
         self._folder = folder
         self._disk = disk
-        self._boot = boot
+        self.boot = hashlib.sha256(boot.encode()).digest()[:16]
         self._patience = patience
         self._handle: int | None = None
         self._pause = SHORTEST_PAUSE_S
@@ -122,7 +116,7 @@ class Synced:
         """
         with locked(self.handle, self._patience):
             mark = get_mark(self.handle)
-            known = mark is not None and mark.boot == self._boot
+            known = mark is not None and mark.boot == self.boot
             if mark is not None and known and (mark.segment, mark.offset) <= (segment, end):
                 return
             if (mark is None or known) and since < end:
@@ -131,12 +125,12 @@ class Synced:
                     self._disk.sync(handle)
                 except OSError as error:
                     raise SyncFailed(error.errno or errno.EIO, "the data may not be on the disk") from None
-            put_mark(self.handle, Mark(self._boot, segment, end))
+            put_mark(self.handle, Mark(self.boot, segment, end))
 
     def begin_anew(self, segment: int) -> None:
         """Let a segment that was emptied be as good as new. Raises OSError."""
         with locked(self.handle, self._patience):
-            put_mark(self.handle, Mark(self._boot, segment, 0))
+            put_mark(self.handle, Mark(self.boot, segment, 0))
 
     def reach(self, segment: int, handle: int, end: int, written: int) -> None:
         """Return when everything up to byte `end` of a segment is durable.
@@ -144,28 +138,22 @@ class Synced:
         `written`: a handle on `append.lock`. Raises Broken where a sync failed, Busy where there is no more patience.
         """
         began = time.monotonic()
-        with self._turn(segment, end) as mine:
-            if mine:
-                self._sync(segment, handle, end, written)
-        self._pause = min(max((time.monotonic() - began) / PAUSES, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
-
-    @contextmanager
-    def _turn(self, segment: int, end: int) -> Iterator[bool]:
-        """Hold the lock (True), unless somebody else's sync has covered it meanwhile (False)."""
-        deadline, held = time.monotonic() + self._patience, False
-        while not self._covered(segment, end) and not (held := try_lock(self.handle)):
-            if time.monotonic() > deadline:
+        while not try_lock(self.handle):
+            if self._covers(self._mark(), segment, end):
+                return
+            if time.monotonic() - began > self._patience:
                 raise Busy(errno.EBUSY, "another process is busy with a sync")
             time.sleep(self._pause)  # an eighth of what it took last time
         try:
-            yield held and not self._covered(segment, end)
+            mark = self._mark()
+            if not self._covers(mark, segment, end):
+                self._sync(mark, segment, handle, end, written)
         finally:
-            if held:
-                release(self.handle)
+            release(self.handle)
+        self._pause = min(max((time.monotonic() - began) / PAUSES, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
 
-    def _covered(self, segment: int, end: int) -> bool:
+    def _covers(self, mark: Mark | None, segment: int, end: int) -> bool:
         """Whether a sync that ended well covers byte `end` of a segment. Raises Broken where it never will."""
-        mark = self._mark()
         if mark is None or mark.segment < segment:
             return False
         if mark.segment > segment:  # writers go on in a new segment once the one before is durable, or was abandoned
@@ -180,27 +168,26 @@ class Synced:
 
     def _mark(self) -> Mark | None:
         mark = get_mark(self.handle)
-        return mark if mark is not None and mark.boot == self._boot else None
+        return mark if mark is not None and mark.boot == self.boot else None
 
-    def _sync(self, segment: int, handle: int, end: int, written: int) -> None:
+    def _sync(self, mark: Mark | None, segment: int, handle: int, end: int, written: int) -> None:
         """Steps 3 to 5, under the lock. A mark of another segment says nothing of this one, which is young."""
-        mark = self._mark()
-        here = mark if mark is not None and mark.segment == segment else Mark(self._boot, segment, 0)
+        here = mark if mark is not None and mark.segment == segment else Mark(self.boot, segment, 0)
         batches = get_mark(written)
-        if batches is not None and (batches.boot, batches.segment) == (self._boot, segment):
+        if batches is not None and (batches.boot, batches.segment) == (self.boot, segment):
             end = max(end, batches.offset)
         put_mark(self.handle, here._replace(state=UNDER_WAY))
-        error = ""
+        error = 0
         try:
             if here.state == UNDER_WAY:
                 self._write_again(segment, handle, here.offset, end)
             self._disk.sync(handle)
         except OSError as fault:
-            error = reason(fault)
+            error = fault.errno or errno.EIO
         if error:
             put_mark(self.handle, here._replace(state=FAILED, error=error))
             raise Broken(error)
-        put_mark(self.handle, Mark(self._boot, segment, end))
+        put_mark(self.handle, Mark(self.boot, segment, end))
 
     def _write_again(self, segment: int, handle: int, start: int, end: int) -> None:
         """Write bytes over themselves, so that the system holds them for unwritten."""

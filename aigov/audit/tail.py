@@ -18,6 +18,7 @@ from typing import Any
 
 from aigov.audit.canonical import NotARecord, decode, link
 from aigov.audit.composing import Composed, Composer, moment_of
+from aigov.audit.disk import reason
 from aigov.audit.end import Damaged, End, Moment
 from aigov.audit.head import Head
 from aigov.audit.reader import Lines, abandoned, extents, segment_path
@@ -158,7 +159,7 @@ class Tail:
             return []
         self._segments.cut(failed.offset)
         self._move(failed.segment + 1, create=True)
-        left = SegmentAbandoned(segment=failed.segment, bytes=failed.offset, error=failed.error)
+        left = SegmentAbandoned(segment=failed.segment, bytes=failed.offset, error=reason(OSError(failed.error, "")))
         return [left, *self.set_aside_torn()]
 
     def _take_note(self, size: int) -> int:
