@@ -61,6 +61,13 @@ class Amounts:
     intents: int = 2500
 
 
+def settling(amounts: Amounts) -> Amounts:
+    """The last epoch's: names are known by then, attacks are rarer and need more readings."""
+    return replace(
+        amounts, fills=amounts.fills // 2, tagged=1, readings=amounts.readings * 2, planted=amounts.planted * 2
+    )
+
+
 def epoch(sources: Sources, rng: random.Random, amounts: Amounts) -> list[Tagged]:
     """One epoch's texts, in no order."""
     made = [*_filled(sources, rng, amounts), *_real(sources, rng, amounts), *_judged(sources, rng, amounts)]

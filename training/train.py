@@ -1,6 +1,6 @@
 """From texts to weights: `python -m training.train --data DIR --out DIR`; goes on where it was stopped.
 
-1. An epoch's texts are made anew (`mixture`) and cut into batches of about equal length.
+1. An epoch's texts are made anew (`mixture`) and cut into batches of about equal length; the last has more attacks.
 2. Labels: what the model gives to all labels that may be right is made likely; what a source does not tag teaches
    nothing.
 3. Hostility: cross entropy, weighed by how far the source is trusted, with soft targets.
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from training import base
 from training.encode import ANY, Encoded, encode
-from training.mixture import Amounts, Sources, epoch
+from training.mixture import Amounts, Sources, epoch, settling
 from training.model import Judge, meant, teacher
 from training.tagged import LABELS
 
@@ -156,7 +156,8 @@ class Training:
 
     def _batches(self, number: int) -> list[list[Encoded]]:
         rng = random.Random(f"{self._asked.seed} {number}")
-        texts = epoch(self._sources, rng, self._amounts)
+        last = number + 1 == self._asked.epochs
+        texts = epoch(self._sources, rng, settling(self._amounts) if last else self._amounts)
         texts = texts[: self._asked.limit] if self._asked.limit else texts
         encoded: list[Encoded] = []
         for at in range(0, len(texts), 2000):
