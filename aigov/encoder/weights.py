@@ -23,7 +23,7 @@ from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.windows import READ
 
 FOLDER = Path(__file__).with_name("weights")
-CARD = "c82df7ac40c4568caa85254a7b259bb04e2e9793b8c23227923f3f978e664614"
+CARD = "1726c1acbb6b0ab28dcec4e45e66c8a565c046ab4c57e52deda15f81a0d83679"
 NAME = "EncoderRecognizer"
 OUTPUTS = Outputs("entities", "hostility", "vector")
 NETWORK, TOKENISER = "model.onnx", "tokenizer.json"
