@@ -42,6 +42,7 @@ from aigov.errors import AuditUnavailable
 QUEUE_RECORDS = 8_192
 BATCH_RECORDS = QUEUE_RECORDS
 RETRY_SECONDS = 0.5
+OVERSLEPT_SECONDS = 1.5 * BEAT_SECONDS
 ENDING = CLOSING - {CallWithdrawn.kind()}
 WITHDRAWN = OPENING | {CallOutcome.kind()}
 LINGER_SHARE = 1 / 8
@@ -277,6 +278,9 @@ class Worker:
                 self._store.last_words(fault)
 
     def _open(self) -> None:
+        """Open the log; anew where this process was asleep, or a disk hung: why there was no sign of life is said so."""
+        if self._opened and self._store.idle > OVERSLEPT_SECONDS:
+            self._opened = False
         if not self._opened:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             self._wait_for_signing()
@@ -304,6 +308,7 @@ class Worker:
             self._signs(work)
 
     def _prepare(self) -> Callable[[], None]:
+        self._open()
         self._store.mark(min(self._calls.values(), default=self._store.segment))
         return self._store.prepare()
 

@@ -284,12 +284,12 @@ def test_what_is_withdrawn_is_said_at_once_and_for_each_kind_of_a_call(opened: O
             log.append(record)
     disk.hold.set()
     log.append(PluginFault(plugin="q"))
+    log.close()
     found = {record["id"]: record for record in reader.records(folder)}
     late = [record for record in found.values() if record["kind"] == "call.withdrawn"]
     assert [(record["of"], found[record["record"]]["kind"], record["call"]) for record in late] == [
         (kind, kind, begun.call) for kind in ("stream.opened", "call.outcome")
     ]
-    log.close()
     assert verify(folder, kit.key).status == Status.WHOLE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import composing, reader, store
+from aigov.audit import composing, reader, store, worker
 from aigov.audit.composing import stepped
 from aigov.audit.disk import Disk
 from aigov.audit.end import Moment
@@ -236,6 +237,21 @@ def test_nobody_outlives_the_boot_of_the_machine() -> None:
 
 
 # -- who stops says so -----------------------------------------------------------------------------
+
+
+def test_who_overslept_begins_by_saying_so(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened()
+    kit.fill(log, 1)
+    monkeypatch.setattr(worker, "OVERSLEPT_SECONDS", 0.05)
+    time.sleep(0.1)
+    log.append(RECORD)
+    monkeypatch.setattr(worker, "OVERSLEPT_SECONDS", 90)
+    assert kinds(folder).count(START) == 2
+    assert kinds(folder)[-2:] == [START, "plugin.fault"]
+    log.close()
+    assert verify(folder).status == Status.WHOLE
 
 
 def test_who_stops_while_others_write_says_so_and_the_last_one_seals(held: Callable[[], Store], folder: Path) -> None:
