@@ -278,7 +278,7 @@ class Worker:
                 self._store.last_words(fault)
 
     def _open(self) -> None:
-        """Open the log; anew where this process was asleep, or a disk hung: why there was no sign of life is said so."""
+        """Open the log; anew where this process slept or a disk hung: so it says why there was no sign of life."""
         if self._opened and self._store.idle > OVERSLEPT_SECONDS:
             self._opened = False
         if not self._opened:
