@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from aigov.errors import GuardFault
-from aigov.privacy.analysis import Analysis, Nonsense, sound
+from aigov.privacy.analysis import Analysis
+from aigov.privacy.hits import Nonsense, sound
 from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear, loading
 from aigov.privacy.settings import Custom, Extra, Unfit
 from aigov.privacy.tokens import ENTITY

@@ -12,37 +12,19 @@ Invariants:
 
 from __future__ import annotations
 
-import bisect
 import copy
 import re
-import unicodedata
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-LANGUAGE = "en"
-# Presidio's defaults: five words before, none after, 0.35 more, 0.4 at least, 1 at most.
-WORDS_BEFORE = 5
-GAIN = 0.35
-FLOOR = 0.4
-CEILING = 1.0
+from aigov.privacy.surroundings import CEILING, FLOOR, GAIN, WORD, Surroundings, lemma, punctuation
 
-_WORD = re.compile(r"\w{1,100}|[^\w\s]")
+LANGUAGE = "en"
+_WORD = re.compile(WORD)
 _ENHANCED = "is_score_enhanced_by_context"
 _RECOGNIZER = "recognizer_identifier"
-
-# Context words are looked for inside words, so a plural in -s needs no entry; these forms hide theirs.
-_LEMMAS = {
-    "addresses": "address", "agencies": "agency", "bodies": "body", "children": "child", "cities": "city",
-    "companies": "company", "copies": "copy", "countries": "country", "counties": "county",
-    "currencies": "currency", "deliveries": "delivery", "duties": "duty",
-    "entries": "entry", "facilities": "facility", "families": "family", "histories": "history",
-    "identities": "identity", "inquiries": "inquiry", "enquiries": "enquiry", "keys": "key", "men": "man",
-    "parties": "party", "people": "person", "pharmacies": "pharmacy", "policies": "policy",
-    "proxies": "proxy", "queries": "query", "registries": "registry", "replies": "reply",
-    "salaries": "salary", "securities": "security", "subsidiaries": "subsidiary", "taxes": "tax",
-    "treaties": "treaty", "wives": "wife", "women": "woman",
-}  # fmt: skip
 
 
 class Token(str):
@@ -94,9 +76,6 @@ class Artifacts:
         self.nlp_engine = engine
         self.entities: list[Any] = []
         self.scores: list[float] = []
-        self._before: dict[int, int] = {}
-        self._after: dict[int, int] = {}
-        self._lines: dict[int, str] = {}
 
     @cached_property
     def tokens(self) -> list[Token]:
@@ -133,44 +112,15 @@ class Artifacts:
         Presidio's own enhancer takes the last of these although it is asked for no words after: where what
         was found begins with a sign or a stop word, the word behind it counts.
         """
-        at = min(bisect.bisect_right(self._ends, start), len(self._ends) - 1)
-        after = self._keyword(at, 1, self._after)
-        found = [lemma(self._words[after])] if 0 <= after < len(self._words) else []
-        for _ in range(WORDS_BEFORE + 1):
-            at = self._keyword(at, -1, self._before)
-            if at < 0:
-                break
-            found.append(lemma(self._words[at]))
-            at -= 1
-        return found
+        return self._surroundings.words((start,))[start]
 
-    def line_before(self, start: int) -> str:
-        """The same words, a line each: no keyword holds a line break."""
-        at = bisect.bisect_right(self._ends, start)
-        if at not in self._lines:
-            self._lines[at] = "\n".join(self.words_before(start))
-        return self._lines[at]
-
-    def _keyword(self, at: int, step: int, known: dict[int, int]) -> int:
-        """The first keyword from a token on, in steps of 1 or -1; no token is looked at twice."""
-        passed = []
-        while 0 <= at < len(self._words) and at not in known:
-            passed.append(at)
-            if self.nlp_engine.counts(lemma(self._words[at])):
-                break
-            at += step
-        found = known.get(at, at)
-        known.update(dict.fromkeys(passed, found))
-        return found
+    def lines_before(self, starts: Iterable[int]) -> dict[int, str]:
+        """The same words of each place, a line each: no keyword holds a line break."""
+        return {start: "\n".join(words) for start, words in self._surroundings.words(starts).items()}
 
     @cached_property
-    def _words(self) -> list[str]:
-        words: list[str] = _WORD.findall(self._text)
-        return words
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        return [match.end() for match in _WORD.finditer(self._text)]
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._text, self.nlp_engine.counts, self.nlp_engine.skipped)
 
     def __repr__(self) -> str:
         return f"Artifacts(chars={len(self._text)})"
@@ -181,6 +131,7 @@ class Words:
 
     def __init__(self, stop_words: Iterable[str]) -> None:
         self._stop = frozenset(stop_words) | {"be"}
+        self.skipped = self._stop | {sign for sign in string.punctuation if punctuation(sign)}
 
     def counts(self, word: str) -> bool:
         """Whether a base form, in lower case, is a keyword."""
@@ -257,41 +208,6 @@ class ContextScores:
         if support is not None:
             result.score = min(max(result.score + GAIN, FLOOR), CEILING)
         return result
-
-
-class Support:
-    """The context words of one recogniser: whether one stands before a finding, and what that is worth."""
-
-    __slots__ = ("_search",)
-
-    def __init__(self, context: Sequence[str]) -> None:
-        # A word with a line break is part of no word; `(?!)` is an expression that nothing matches.
-        words = ["(?!)" if "\n" in word else re.escape(word) for word in _lowered(context)]
-        self._search = re.compile("|".join(words)).search if words else None
-
-    def __bool__(self) -> bool:
-        return self._search is not None
-
-    def near(self, artifacts: Any, start: int) -> bool:
-        """Whether a context word is part of a word before a finding that begins at `start`."""
-        line = artifacts.line_before(start)
-        return bool(line and self._search and self._search(line))
-
-    @staticmethod
-    def raised(score: float) -> float:
-        """The score with a context word near."""
-        return min(max(score + GAIN, FLOOR), CEILING)
-
-
-def lemma(word: str) -> str:
-    """The base form of a word, in lower case."""
-    lower = word.lower()
-    return _LEMMAS.get(lower, lower)
-
-
-def punctuation(word: str) -> bool:
-    """Whether every character is punctuation, as Unicode has it; signs such as `$` are not."""
-    return not word[:1].isalnum() and all(unicodedata.category(char)[0] == "P" for char in word)
 
 
 def _lowered(words: Sequence[str] | None) -> list[str]:

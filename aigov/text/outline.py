@@ -18,8 +18,26 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 from aigov.text.signs import ALL, ASCII, DIGIT, FOLDS, LETTER, SPACE, written
+from aigov.text.tree import (
+    ANY,
+    Chars,
+    Choice,
+    Edge,
+    Look,
+    Node,
+    Repeat,
+    Row,
+    ahead,
+    alphabet,
+    reads,
+    shorter,
+    total,
+    wanted,
+    width,
+)  # fmt: skip
 
 LONGEST_COUNT = 40  # a repetition with a higher limit is written without one: a smaller automaton, coarser
+_BEYOND = 2  # characters past a run that edges and line ends look at
 _KINDS = ALL - ASCII
 _FOLDED = tuple((ord(letter), kind) for letter, kind in FOLDS.items())
 _LETTERS = frozenset(map(ord, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
@@ -35,59 +53,22 @@ class Outline(NamedTuple):
 
     Wherever the exact expression matches, from `start` on, `gate` ends a match at an offset of
     start + least to start + reach. `longest`: of a whole match. `ahead`: how far beyond its end the
-    expression looks. `alphabet`: the bytes of which every match is made.
+    expression looks. `alphabet`: the bytes of which every match is made. Where the expression looks ahead without
+    limit, `longest` has none either, and the alphabet holds what it looks at: it looks as far as a run of these
+    goes, and `ahead` beyond that. `stem`: the bytes from the start of a match to where the gate ends. `also`: gates of
+    which each must end a match somewhere in the text; `near`: those that must do so between the start of a match and
+    as far as the expression sees, the rarest first.
     """
 
     gate: str
     least: int
     reach: int | None
     longest: int | None
-    ahead: int | None
+    ahead: int
     alphabet: frozenset[int]
-
-
-class Chars(NamedTuple):
-    """One character, of those that it `surely` accepts or of those that it `possibly` does."""
-
-    surely: frozenset[int]
-    possibly: frozenset[int]
-
-
-class Repeat(NamedTuple):
-    """A node from `least` to `most` times, None for no limit."""
-
-    node: Node
-    least: int
-    most: int | None
-
-
-class Row(NamedTuple):
-    """Nodes one after the other."""
-
-    nodes: tuple[Node, ...]
-
-
-class Choice(NamedTuple):
-    """One of several."""
-
-    nodes: tuple[Node, ...]
-
-
-class Edge(NamedTuple):
-    """A place between characters that the gate keeps: `\\b` or `\\B`."""
-
-    sign: str
-
-
-class Look(NamedTuple):
-    """An assertion that the gate leaves out, and how far it looks ahead."""
-
-    ahead: int | None
-
-
-Node = Chars | Repeat | Row | Choice | Edge | Look
-_EMPTY = Row(())
-_ANY = Chars(ALL, ALL)
+    stem: frozenset[int]
+    also: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
 
 
 class NotUnderstood(Exception):
@@ -105,7 +86,7 @@ def outline(expression: str, flags: int, linear: bool = False) -> Outline | None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as "possible nested set": another engine may mean one
-            tree = parser.parse(expression, int(flags) & known)
+            tree = parser.parse(_plain(expression, flags), int(flags) & known)
         if tree.state.flags & int(re.X | re.A | re.L):
             return None
         return _outline(_Reading(linear).row(tree, tree.state.flags))
@@ -113,13 +94,33 @@ def outline(expression: str, flags: int, linear: bool = False) -> Outline | None
         return None
 
 
+def _plain(expression: str, flags: int) -> str:
+    """The expression without a `(?i)` that says nothing new; `re` reads none but at the very beginning."""
+    before, found, after = expression.partition("(?i)")
+    first = not before.strip(r"\b(^") and not before.endswith("\\")
+    return before + after if found and first and flags & int(re.I) else expression
+
+
 def _outline(whole: Node) -> Outline:
-    if _width(whole)[0] == 0:
+    if width(whole)[0] == 0:
         raise NotUnderstood  # every offset is a match: there is nothing to look for
-    kept = _shorter(whole, last=True)
-    least, reach = _width(kept)
-    gate = _gate(_shorter(kept, last=False))
-    return Outline(gate, least, reach, _width(whole)[1], _ahead(whole), written(_alphabet(whole)))
+    kept = shorter(whole, last=True)
+    least, reach = width(kept)
+    gate = _gate(shorter(kept, last=False))
+    stem = written(alphabet(kept))
+    near, also = _wants(whole, behind=False), _wants(whole, behind=True)
+    far = ahead(whole)
+    if far is None:
+        seen = written(alphabet(whole) | reads(whole))
+        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near)
+    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near)
+
+
+def _wants(whole: Node, behind: bool) -> tuple[str, ...]:
+    """Gates for what assertions want, behind or ahead, those of the fewest characters first."""
+    nodes = [one.wants for one in wanted(whole) if one.behind == behind and one.wants and width(one.wants)[0]]
+    kept = sorted((shorter(shorter(one, last=True), last=False) for one in nodes), key=lambda one: len(alphabet(one)))
+    return tuple(dict.fromkeys(map(_gate, kept)))
 
 
 class _Reading:
@@ -147,7 +148,7 @@ class _Reading:
         return _negated(_span(code, code, flags))
 
     def _any(self, given: None, flags: int) -> Chars:
-        return _ANY if flags & int(re.S) else _negated(Chars(frozenset({10}), frozenset({10})))
+        return ANY if flags & int(re.S) else _negated(Chars(frozenset({10}), frozenset({10})))
 
     def _in(self, given: Sequence[tuple[Any, Any]], flags: int) -> Chars:
         negated = str(given[0][0]) == "NEGATE"
@@ -186,7 +187,7 @@ class _Reading:
             raise NotUnderstood
         node = self.row(inner, (flags | added) & ~removed)
         if group is not None:
-            self._widths[group] = _width(node)
+            self._widths[group] = width(node)
         return node
 
     def _max_repeat(self, given: tuple[int, int, Any], flags: int) -> Node:
@@ -201,7 +202,7 @@ class _Reading:
     def _groupref(self, group: int, flags: int) -> Node:
         if group not in self._widths:
             raise NotUnderstood
-        return Repeat(_ANY, *self._widths[group])
+        return Repeat(ANY, *self._widths[group])
 
     def _groupref_exists(self, given: tuple[int, Any, Any], flags: int) -> Node:
         return Choice((self.row(given[1], flags), self.row(given[2] or (), flags)))
@@ -212,12 +213,14 @@ class _Reading:
             return Edge(r"\b" if name == "AT_BOUNDARY" else r"\B")
         return Look(2)  # `$` also stands before a line break at the very end: it looks beyond that
 
-    def _assert(self, given: tuple[int, Any], flags: int) -> Node:
+    def _assert(self, given: tuple[int, Any], flags: int) -> Look:
+        look = self._assert_not(given, flags)
+        return look._replace(wants=self.row(given[1], flags), behind=given[0] < 0)
+
+    def _assert_not(self, given: tuple[int, Any], flags: int) -> Look:
         direction, inner = given
         node = self.row(inner, flags)
-        return Look(_sum(_width(node)[1] if direction > 0 else 0, _ahead(node)))
-
-    _assert_not = _assert
+        return Look(total(width(node)[1] if direction > 0 else 0, ahead(node)), alphabet(node) | reads(node))
 
 
 def _span(first: int, last: int, flags: int) -> Chars:
@@ -235,97 +238,6 @@ def _span(first: int, last: int, flags: int) -> Chars:
 
 def _negated(chars: Chars) -> Chars:
     return Chars(ALL - chars.possibly, ALL - chars.surely)
-
-
-def _sum(*widths: int | None) -> int | None:
-    total = 0
-    for width in widths:
-        if width is None:
-            return None
-        total += width
-    return total
-
-
-def _most(widths: Iterable[int | None]) -> int | None:
-    known = [0]
-    for width in widths:
-        if width is None:
-            return None
-        known.append(width)
-    return max(known)
-
-
-def _width(node: Node) -> tuple[int, int | None]:
-    """How many characters a match of the node has, at least and at most."""
-    match node:
-        case Chars():
-            return 1, 1
-        case Repeat(inner, least, most):
-            shortest, longest = _width(inner)
-            # regex gives an empty round up, so a repetition of what may be empty has no least width to count on
-            return shortest * least, 0 if longest == 0 else None if most is None or longest is None else longest * most
-        case Row(nodes):
-            widths = [_width(one) for one in nodes]
-            return sum(one[0] for one in widths), _sum(*(one[1] for one in widths))
-        case Choice(nodes):
-            widths = [_width(one) for one in nodes]
-            return min(one[0] for one in widths), _most(one[1] for one in widths)
-    return 0, 0
-
-
-def _ahead(node: Node) -> int | None:
-    match node:
-        case Edge():
-            return 1
-        case Look(ahead):
-            return ahead
-        case Repeat(inner, _, _):
-            return _ahead(inner)
-        case Row(nodes) | Choice(nodes):
-            return _most(map(_ahead, nodes))
-    return 0
-
-
-def _alphabet(node: Node) -> frozenset[int]:
-    match node:
-        case Chars(_, possibly):
-            return possibly
-        case Repeat(inner, _, _):
-            return _alphabet(inner)
-        case Row(nodes) | Choice(nodes):
-            return frozenset().union(*map(_alphabet, nodes))
-    return frozenset()
-
-
-def _shorter(node: Node, last: bool) -> Node:
-    """The node without what its end (its beginning, unless `last`) may do without.
-
-    Every match of the node has a match of the shorter one as its beginning (as its end).
-    """
-    match node:
-        case Look():
-            return _EMPTY
-        case Repeat(inner, least, most):
-            if most == 1 and least == 1:
-                return _shorter(inner, last)
-            if least == 0:
-                return _EMPTY
-            if least == 1:
-                return _shorter(inner, last)
-            return Repeat(inner, least, least)
-        case Choice(nodes):
-            return Choice(tuple(_shorter(one, last) for one in nodes))
-        case Row(nodes):
-            kept = list(nodes)
-            at = -1 if last else 0
-            while kept:
-                end = _shorter(kept[at], last)
-                del kept[at]
-                if end != _EMPTY:
-                    kept.insert(len(kept) if last else 0, end)
-                    break
-            return Row(tuple(kept)) if kept else _EMPTY
-    return node
 
 
 def _gate(node: Node) -> str:

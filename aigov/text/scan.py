@@ -30,8 +30,10 @@ from aigov.text import cache
 from aigov.text.outline import Outline, outline
 from aigov.text.signs import Signs
 
-FORMAT = "1"  # of what is kept on disk
+FORMAT = "2"  # of what is kept on disk
 _SUFFIX = ".scan"
+_SHORT = 24  # characters from a start to a gate's end: no look at the text narrows that down
+_FAR = 16  # times as many characters to see as starts to try: then trying each start is less work
 
 
 class Expression(NamedTuple):
@@ -71,7 +73,8 @@ class Scanner:
         self._signs = Signs()
         outlines = [outline(one.source, one.flags, one.linear) for one in expressions]
         seen = [(Gate(seen.gate, one.once) if seen else None) for one, seen in zip(expressions, outlines, strict=True)]
-        gates = sorted({gate for gate in seen if gate})
+        also = {Gate(source, True) for one in outlines if one for source in one.also}
+        gates = sorted({gate for gate in seen if gate} | also)
         self._pass, refused, self.made = _passing(gates, folder)
         taken = {gate: number for number, gate in enumerate(gates) if self._pass and gate not in refused}
         self._always = tuple(index for index, gate in enumerate(seen) if gate not in taken)
@@ -79,7 +82,8 @@ class Scanner:
         self._members: dict[int, list[_Member]] = {}
         for index, (gate, one) in enumerate(zip(seen, outlines, strict=True)):
             if gate in taken and gate and one:
-                member = _Member(index, None if gate.once else one, _edges(one))
+                needs = frozenset(taken[one] for one in (Gate(source, True) for source in one.also) if one in taken)
+                member = _Member(index, None if gate.once else one, _edges(one), needs)
                 self._members.setdefault(taken[gate], []).append(member)
 
     def scan(self, text: str) -> Places:
@@ -88,10 +92,15 @@ class Scanner:
         windows: Places = {index: [every] for index in self._always}
         if self._pass is not None and self._members:
             data = self._signs.write(text)
-            for gate, ends in self._pass(data).items():
-                for index, one, edges in self._members[gate]:
-                    windows[index] = [every] if one is None else _windows(one, edges, data, ends)
-        return {index: found for index, found in windows.items() if found}
+            hits, marked = self._pass(data), _Marked(data)
+            for gate, ends in hits.items():
+                for index, one, edges, also in self._members.get(gate, ()):
+                    if also and not also <= hits.keys():
+                        continue
+                    found = [every] if one is None else _windows(one, edges, marked, ends)
+                    if found:
+                        windows[index] = found
+        return windows
 
     def __repr__(self) -> str:
         return f"Scanner(gates={len(self._members)}, whole={self.whole}, made={self.made!r})"
@@ -102,52 +111,103 @@ Made = Literal["compiled", "cached", "absent"]
 Pass = Callable[[bytes], dict[int, list[int]]]
 
 
-def matches(find: Callable[..., Iterator[Any]], text: str, windows: Sequence[Window]) -> Iterator[Any]:
-    """The matches of an expression's `finditer` on the whole text, found by looking into its windows alone."""
+def matches(
+    find: Callable[..., Iterator[Any]], text: str, windows: Sequence[Window], at: Callable[..., Any] | None = None
+) -> list[Any]:
+    """The matches of an expression's `finditer` on the whole text, found by looking into its windows alone.
+
+    `at`: its `match`, for windows from which it must see far: beyond their last start nothing is searched then.
+    """
+    found: list[Any] = []
     resume = 0
     for first, last, stop in windows:
         if first < resume:  # a match from an earlier window reaches into this one
             first = resume
             if first > last:
                 continue
+        if at is not None and stop - last > _FAR * (last - first + 1):
+            resume = _one_by_one(at, text, first, last, stop, found)
+            continue
         for match in find(text, first, stop):
-            if match.start() > last:
+            start, end = match.span()
+            if start > last:
                 break
-            resume = match.end()
-            yield match
+            found.append(match)
+            resume = end
+            if end > last:
+                break
+    return found
+
+
+def _one_by_one(at: Callable[..., Any], text: str, first: int, last: int, stop: int, found: list[Any]) -> int:
+    """Add the matches of a window, start by start; where the next may begin."""
+    while first <= last:
+        match = at(text, first, stop)
+        if match is not None:
+            found.append(match)
+        first = match.end() if match is not None and match.end() > first else first + 1
+    return first
 
 
 class _Edges(NamedTuple):
-    """Searches for the ends of a run: the next byte outside of the alphabet, and the last one."""
+    """What marks by 0, in a text's bytes, those outside of the alphabet and the stem; searches for what is wanted.
 
-    after: Callable[..., Any]
-    before: Callable[..., Any]
+    Tables for `bytes.translate`; None where every byte is inside.
+    """
+
+    alphabet: bytes | None
+    stem: bytes | None
+    near: tuple[Callable[..., Any], ...]
+
+
+class _Marked:
+    """One text's bytes, marked by each table once."""
+
+    __slots__ = ("_marked", "data", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.size = data, len(data)
+        self._marked: dict[bytes, bytes] = {}
+
+    def _by(self, table: bytes) -> bytes:
+        marked = self._marked.get(table)
+        if marked is None:
+            marked = self._marked[table] = self.data.translate(table)
+        return marked
+
+    def run_from(self, table: bytes | None, first: int, stop: int) -> int:
+        """Where the run begins that goes on up to `stop`, at `first` or later."""
+        outside = self._by(table).rfind(0, first, stop) if table is not None and first < stop else -1
+        return outside + 1 if outside >= 0 else first
+
+    def run_to(self, table: bytes | None, first: int) -> int:
+        """The first offset from `first` on that is outside, or the size."""
+        outside = self._by(table).find(0, first) if table is not None else -1
+        return outside if outside >= 0 else self.size
 
 
 class _Member(NamedTuple):
-    """An expression behind a gate: its number, its outline unless it is asked once, its edges."""
+    """An expression behind a gate: its number, its outline unless it is asked once, its edges, other gates it needs."""
 
     number: int
     outline: Outline | None
     edges: _Edges
+    also: frozenset[int]
 
 
 def _edges(one: Outline) -> _Edges:
-    import regex
-
-    outside = bytes(sorted(frozenset(range(256)) - one.alphabet))
-    if not outside:
-        return _Edges(_nowhere, _nowhere)
-    apart = b"[" + b"".join(b"\\x%02x" % code for code in outside) + b"]"
-    return _Edges(re.compile(apart).search, regex.compile(b"(?r)" + apart).search)
+    near = tuple(re.compile(source.encode()).search for source in one.near)
+    return _Edges(_table(one.alphabet), _table(one.stem), near)
 
 
-def _nowhere(data: bytes, first: int = 0, stop: int = 0) -> None:
-    """No byte ends a run."""
+def _table(alphabet: frozenset[int]) -> bytes | None:
+    return None if len(alphabet) == 256 else bytes(code in alphabet for code in range(256))
 
 
-def _windows(one: Outline, edges: _Edges, data: bytes, ends: list[int]) -> list[Window]:
+def _windows(one: Outline, edges: _Edges, data: _Marked, ends: list[int]) -> list[Window]:
     """The windows of one expression, in order and apart, for the ends that its gate reported."""
+    if one.reach is not None and one.longest is not None and one.reach <= _SHORT:
+        return _wanted(_counted(one.least, one.reach, one.longest + one.ahead, data.size, ends), edges, data)
     found: list[Window] = []
     first = last = -1
     for end in sorted(ends):
@@ -161,25 +221,45 @@ def _windows(one: Outline, edges: _Edges, data: bytes, ends: list[int]) -> list[
         first, last = start if first < 0 else first, max(last, latest)
     if last >= 0:
         found.append(Window(first, last, _stop(one, edges, data, last)))
+    return _wanted(found, edges, data)
+
+
+def _counted(least: int, reach: int, seen: int, size: int, ends: list[int]) -> list[Window]:
+    """The same where nothing is without limit: by counting alone."""
+    found: list[Window] = []
+    first, last = 0, -2
+    for end in sorted(ends):
+        start, latest = end - reach, end - least
+        if latest < 0:  # the gate is coarser: here is no room for a match
+            continue
+        if start > last + 1:
+            if last >= 0:
+                found.append(Window(first, last, min(last + seen, size)))
+            first = max(start, 0)
+        last = latest
+    if last >= 0:
+        found.append(Window(first, last, min(last + seen, size)))
     return found
 
 
-def _earliest(one: Outline, edges: _Edges, data: bytes, end: int, known: int) -> int:
+def _wanted(found: list[Window], edges: _Edges, data: _Marked) -> list[Window]:
+    """The windows in which all stands that the expression's assertions want."""
+    for wants in edges.near:
+        found = [one for one in found if wants(data.data, one.first, one.stop)]
+    return found
+
+
+def _earliest(one: Outline, edges: _Edges, data: _Marked, end: int, known: int) -> int:
     """The first offset from which a match may lead to a gate's end at `end`; `known` or less all mean the same."""
-    if one.reach is not None:
-        return max(0, end - one.reach)
-    apart = edges.before(data, known, end)
-    return apart.end() if apart else known
+    bound = known if one.reach is None else max(known, end - one.reach)
+    return data.run_from(edges.stem, bound, end)
 
 
-def _stop(one: Outline, edges: _Edges, data: bytes, last: int) -> int:
+def _stop(one: Outline, edges: _Edges, data: _Marked, last: int) -> int:
     """How far the expression must see for matches that start at `last` or before."""
-    if one.ahead is None:
-        return len(data)
     if one.longest is not None:
-        return min(len(data), last + one.longest + one.ahead)
-    apart = edges.after(data, last)
-    return min(len(data), apart.start() + one.ahead) if apart else len(data)
+        return min(data.size, last + one.longest + one.ahead)
+    return min(data.size, data.run_to(edges.alphabet, last) + one.ahead)
 
 
 def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, frozenset[Gate], Made]:

@@ -23,7 +23,10 @@ EXPRESSIONS = (
     r"^a.{1,3}$", r"(\w)\1", r"(?P<q>['\"])x*(?P=q)", r"\bk\w", r"[^\sa-y]{2}", r"x(?=.*y)", r"x(?!.{0,3}y)",
     r"(?<=z.{1,4})a", r"\Ba\B", r"(?:\d\d)??1", r"a(?>b*)b?c", r"\w++-\w", r"(?i:K)[sſ]", r"(?-i:K)S", r"[^k]s",
     r"(?:^|(?<=\W))(é|ab|ſ)(?:(?=\W)|$)", r"\D\d{2}\D", r"\S\s\S", r"[١-٣]+", r"(a)?(?(1)b|c)d", r"I[ıİ]?1", r".{2}b",
-    r"(?s:.)\Z", r"\Aa", r"ab?c?d?", r"(?:a{2}){2,}b?",
+    r"(?s:.)\Z", r"\Aa", r"\b(?=[a-z1-]*1)(?=[a-z1]{3,9}\b)[a-z]{1,3}-?\w{2,5}\b", r"a(?!\w*1)[bc]",
+    r"(?<=\b(?:ab|xx)\s*(?::\s*)?)\d{2,4}\b", r"\b((?=.*?[xy])(?=.*?1{2})[\w@]{3})\b",
+    r"(?:(?=1)\d|(?=a)\w){2}b", r"ab?c?d?", r"[ab.]{1,60}[.](?:co|de)(?:/[^\s]*)?", r"(?=a+b)[a-c]{1,30}d",
+    r"(?:a{2}){2,}b?",
 )  # fmt: skip
 PIECES = [
     "a", "b", "c", "d", "x", "y", "z", "k", "K", "s", "ſ", "\u212a", "ı", "İ", "I", "1", "12", "123", "-", ".", " ",
@@ -38,7 +41,7 @@ def spans(found: Any) -> list[tuple[int, int]]:
 
 
 def narrowed(scanner: Scanner, index: int, compiled: Any, text: str) -> list[tuple[int, int]]:
-    return spans(matches(compiled.finditer, text, scanner.scan(text).get(index, [])))
+    return spans(matches(compiled.finditer, text, scanner.scan(text).get(index, []), compiled.match))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ COMPILED = [regex.compile(one, FLAGS) for one in EXPRESSIONS] + [regex.compile(o
 def test_every_expression_finds_in_its_windows_what_it_finds_in_the_whole(scanner: Scanner, text: str) -> None:
     places = scanner.scan(text)
     for index, compiled in enumerate(COMPILED):
-        found = spans(matches(compiled.finditer, text, places.get(index, [])))
+        found = spans(matches(compiled.finditer, text, places.get(index, []), compiled.match))
         assert found == [span for span in spans(compiled.finditer(text)) if span[0] < span[1]], compiled.pattern
 
 
@@ -66,7 +69,8 @@ def test_most_of_these_expressions_have_a_gate(scanner: Scanner) -> None:
 
 atoms = st.sampled_from([
     "a", "b", "k", "1", r"\d", r"\w", r"\s", ".", "[ab]", "[^a]", "[^a1]", r"\b", "(?=a)", "(?!b)", "(?<=a)",
-    "(?<!1)", "^", "$", r"\W", r"[\d_]", "é", "s", r"\B", r"(?<=\b..)",
+    "(?<!1)", "^", "$", r"\W", r"[\d_]", "é", r"(?=\w*1)", "(?=a*b)", r"(?!a+\b)", "(?=.*1)", "(?<=a.)",
+    r"(?=\d+$)", "s", r"\B", r"(?<=\b..)",
 ])  # fmt: skip
 counts = st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{2,}", "+?", "*?", "{0,2}", "++"])
 
@@ -138,6 +142,22 @@ def kin(everything: str) -> str:
 )  # fmt: skip
 def test_what_is_not_understood_has_no_outline(expression: str) -> None:
     assert outline(expression, FLAGS) is None
+
+
+def test_a_flag_in_the_middle_that_says_nothing_new_is_understood() -> None:
+    expression = r"\b(?i)(ab|K1)"
+    compiled = regex.compile(expression, FLAGS)
+    assert outline(expression, FLAGS) is not None
+    assert outline(expression, 0) is None
+    scanner = Scanner([Expression(expression, FLAGS)])
+    for text in ("xAB ab k1 \u212a1", "x", "Ab"):
+        assert narrowed(scanner, 0, compiled, text) == spans(compiled.finditer(text))
+
+
+def test_what_an_assertion_wants_must_stand_somewhere() -> None:
+    scanner = Scanner([Expression(r"(?<=claim\s)\d{4}", FLAGS), Expression(r"(?=[a-z]*9)\w{4}", FLAGS)])
+    assert scanner.scan("the number 1234 is here") == {}
+    assert scanner.scan("a claim for 1234").keys() == {0}
 
 
 def test_an_expression_without_outline_reads_the_whole_text() -> None:

@@ -1,0 +1,57 @@
+"""What a recogniser says of a text, and which of what all of them say counts.
+
+Invariants:
+* A result names a declared type, a span of the text and a score: anything else could hold content, and is nonsense.
+* Of the hits of one type those stay that Presidio keeps, in its order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+CEILING = 1.0
+
+
+class Hit(NamedTuple):
+    """One result: what, from where to where, how sure, and by which of the recognisers (its index)."""
+
+    type: str
+    start: int
+    end: int
+    score: float
+    by: int
+    named: str = ""
+    settled: bool = False
+
+
+class Nonsense(Exception):
+    """A recogniser's answer that is no result. Holds nothing of it."""
+
+
+def outermost(hits: list[Hit]) -> list[Hit]:
+    """Presidio's rule: of equal hits one, none of score 0, none within another of its type that is as sure.
+
+    Surest first, then in order of place, the longer first.
+    """
+    if len(hits) < 2:
+        return [hit for hit in hits if hit.score]
+    kept: list[Hit] = []
+    active: list[Hit] = []
+    kind = None
+    for hit in sorted(hits, key=lambda hit: (hit.type, hit.start, -hit.end, -hit.score)):
+        if hit.type != kind:
+            kind, active = hit.type, []
+        if hit.score == 0:
+            continue
+        active = [one for one in active if one.end >= hit.start]
+        if not any(one.end >= hit.end and one.score >= hit.score for one in active):
+            kept.append(hit)
+            active.append(hit)
+    return sorted(kept, key=lambda hit: (-hit.score, hit.start, hit.start - hit.end))
+
+
+def sound(result: Any, known: frozenset[str], length: int) -> bool:
+    """Whether a result names a declared type, a span of the text and a score: a type could hold content."""
+    start, end, score = result.start, result.end, result.score
+    span = type(start) is int and type(end) is int and 0 <= start < end <= length
+    return result.entity_type in known and span and isinstance(score, (int, float)) and 0 <= score <= CEILING
