@@ -1,13 +1,15 @@
 """Detection by the privacy guard beside the bare Presidio analyzer, on the same texts in the same run.
 
-    python -m benchmarks.privacy [--rounds N] [--profile]
+    python -m benchmarks.privacy [--rounds N] [--profile] [--messages MB]
 
 All run Presidio's default English recognisers that need no language model; `every country` is the guard with
 `countries` all on; `presidio` is Presidio's own AnalyzerEngine with its own context enhancer on the same words; `no
 words` is the same with its no-op NLP engine, which finds no context words. Texts do not repeat. The e-mail
 recogniser of all judges domains offline. Medians in milliseconds of this process's own time, which other processes
-disturb least; `presidio/guard` says how many times as long Presidio takes. `--profile` prints instead what the
-guard's time for 10 KB with 80 values is made of.
+disturb least; `presidio/guard` says how many times as long Presidio takes. Then redacting 10 KB with ten values is
+measured beside LangChain's PII middleware with all five of its detectors, where `langchain` is installed, and it is
+said where it is not. `--profile` prints instead what the guard's time for 10 KB with 80 values is made of;
+`--messages` lets two processes look at so many megabytes of support messages of 300 B, one in three with a value.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from __future__ import annotations
 import argparse
 import cProfile
 import hashlib
+import multiprocessing
 import pstats
 import random
 import re
+import resource
 import statistics
 import sys
 import time
@@ -35,7 +39,8 @@ from aigov.privacy.engine import offline_domain_check
 from aigov.privacy.guard import PrivacyGuard, plugin
 from aigov.privacy.settings import Country, Settings
 from aigov.privacy.words import LANGUAGE, Words
-from aigov.types import Part, Section
+from aigov.text.spans import resolve, splice
+from aigov.types import Facts, Part, Principal, Section
 
 SHAPES = ((300, 10), (1_000, 10), (10_000, 80), (10_000, 0))  # characters, values
 BLOCK = 10  # texts that one contender does in a row
@@ -67,9 +72,18 @@ class PlainWords(Words):
 
 def text_of(size: int, values: int, draw: random.Random) -> str:
     """About `size` characters of prose with so many values spread over it; more where the values alone are longer."""
-    made = [draw.choice(VALUES)(draw) for _ in range(values)]
+    return spread(size, values_of(values, draw), draw)
+
+
+def values_of(count: int, draw: random.Random) -> list[str]:
+    """So many values of all kinds."""
+    return [draw.choice(VALUES)(draw) for _ in range(count)]
+
+
+def spread(size: int, made: list[str], draw: random.Random) -> str:
+    """About `size` characters of prose with these spread over it."""
     words: list[str] = []
-    length = sum(map(len, made)) + values
+    length = sum(map(len, made)) + len(made)
     while length < size:
         words.append(draw.choice(PROSE))
         length += len(words[-1]) + 1
@@ -116,8 +130,12 @@ def main() -> None:
     """Print a line for each size, with and without findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30, help="texts of each kind")
+    parser.add_argument("--messages", type=int, metavar="MB", help="megabytes of support messages, instead")
     parser.add_argument("--profile", action="store_true", help="what the guard's time is made of, instead")
     given = parser.parse_args()
+    if given.messages:
+        messages(given.messages)
+        return
     start = time.perf_counter()
     ours = guard()
     print(f"first start in this process, Presidio already imported: {time.perf_counter() - start:.2f} s")
@@ -141,7 +159,83 @@ def main() -> None:
         row = "  ".join(f"{medians[name]:>10.3f} ms" for name in contenders)
         against = medians["presidio"] / medians["guard"], medians["every country"] / medians["guard"]
         print(f"{size:>7} chars, {values:>2} values  {row}   {against[0]:>14.1f}  {against[1]:>15.1f}")
+    langchain(ours, given.rounds)
     sys.stdout.flush()
+
+
+def langchain(ours: PrivacyGuard, rounds: int) -> None:
+    """Print what redacting 10 KB with ten values takes, here and with LangChain's middleware, and what each leaves."""
+    try:
+        from langchain.agents.middleware import PIIMiddleware
+        from langchain_core.messages import HumanMessage
+    except ImportError:
+        print("langchain is not installed: redacting is not measured beside its PII middleware")
+        return
+    kinds = ("email", "credit_card", "ip", "mac_address", "url")
+    layers = [PIIMiddleware(kind, strategy="redact", apply_to_input=True) for kind in kinds]
+
+    def theirs(text: str) -> str:
+        state: Any = {"messages": [HumanMessage(text)]}
+        for one in layers:
+            state |= one.before_model(state, None) or {}
+        return str(state["messages"][0].content)
+
+    draw = random.Random(2)
+    made = [values_of(10, draw) for _ in range(rounds + BLOCK)]
+    texts = [spread(10_000, values, draw) for values in made]
+    contenders: dict[str, Callable[[str], Any]] = {"guard": lambda text: redacted(ours, text), "langchain": theirs}
+    medians = medians_ms(contenders, texts)
+    left = {
+        name: sum(value in function(text) for text, values in zip(texts, made, strict=True) for value in values)
+        for name, function in contenders.items()
+    }
+    print(f"redacting 10 KB with 10 values, of {10 * len(texts)} values in all:")
+    for name, median in medians.items():
+        print(f"{name:>24}  {median:>10.3f} ms  {left[name]} values left")
+
+
+def redacted(ours: PrivacyGuard, text: str) -> str:
+    """The text with what was found in tokens of a session of its own, as a call does it."""
+    session, part = ours.session(), Part(path="/0", text=text)
+    found = tuple(one for one in ours.aigov_detect(part, "input") if ours.admit(one, text))
+    who = Principal(id="bench")
+    facts = Facts(direction="input", action="chat", resource="model:m", principal=who, findings=found, parts={"/0": 0})
+    edits = [edit for ruling in ours.aigov_judge(facts) for edit in ruling.edits]
+    edits += session.literals([text])
+    render = ours.aigov_renderer()
+    return splice(text, [(one.start, one.end, render(one, text[one.start : one.end], session, "input"))
+                         for one in resolve(edits)])  # fmt: skip
+
+
+def messages(megabytes: int) -> None:
+    """Print what two processes do together, by the time that each was given, and how their memory grew."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        shares = pool.starmap(share, [(number, megabytes * 500_000) for number in range(2)])
+    together = sum(done / seconds for done, seconds, *_ in shares) / 1e6
+    print(f"{megabytes} MB of support messages in two processes: {together:.1f} MB/s together, of processor time")
+    for done, seconds, found, early, late in shares:
+        memory_held = f"{early} MB of memory at a tenth, {late} at the end"
+        print(f"  {done / 1e6:.1f} MB in {seconds:.1f} s, {found} findings; {memory_held}")
+
+
+def share(number: int, size: int) -> tuple[int, float, int, int, int]:
+    """What one process did: bytes, seconds of its own, findings, megabytes of memory at a tenth and at the end."""
+    ours, draw = guard(), random.Random(number)
+    done, seconds, found, early = 0, 0.0, 0, 0
+    while done < size:
+        texts = [text_of(300, int(at % 3 == 0), draw) for at in range(1_000)]
+        start = time.process_time()
+        found += sum(len(detect(ours, text)) for text in texts)
+        seconds += time.process_time() - start
+        done += sum(map(len, texts))
+        early = early or (memory() if done > size / 10 else 0)
+    return done, seconds, found, early, memory()
+
+
+def memory() -> int:
+    """The most memory that this process has held, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def detect(ours: PrivacyGuard, text: str) -> Any:

@@ -135,7 +135,9 @@ class Support:
     __slots__ = ("_words", "expression")
 
     def __init__(self, context: Sequence[str]) -> None:
-        lower = sorted({word.lower() for word in context if _possible(word.lower())}, key=len)
+        lower = sorted(
+            {word.lower() for word in context if _possible(word.lower())}, key=lambda word: (len(word), word)
+        )
         words = [word for index, word in enumerate(lower) if not any(one in word for one in lower[:index])]
         self._words = tuple(words)
         forms = [form for form, base in _LEMMAS.items() if any(word in base and word not in form for word in words)]

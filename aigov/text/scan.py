@@ -19,6 +19,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+import logging
 import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from aigov.text import cache
 from aigov.text.outline import Outline, outline
 from aigov.text.signs import Signs
 
+_LOG = logging.getLogger("aigov.text")
 FORMAT = "2"  # of what is kept on disk
 _SUFFIX = ".scan"
 _SHORT = 24  # characters from a start to a gate's end: no look at the text narrows that down
@@ -271,10 +273,13 @@ def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, froze
     name = _name(version("hyperscan"), gates)
     kept = cache.read(folder, name) if folder else None
     restored = _restored(kept) if kept else None
+    if folder and not restored:
+        _LOG.warning("compiling %d patterns, which takes some seconds, once for each set of them", len(gates))
     database, refused = restored or _compiled(gates)
     if folder and database and not restored:
         listed = ",".join(map(str, sorted(refused))).encode()
-        cache.write(folder, name, listed + b"\n" + hyperscan.dumpb(database))
+        if not cache.write(folder, name, listed + b"\n" + hyperscan.dumpb(database)):
+            _LOG.warning("the compiled patterns cannot be kept: every start compiles them anew")
     passing = _Pass(database) if database else None
     return passing, frozenset(gates[index] for index in refused), "cached" if restored else "compiled"
 

@@ -168,8 +168,8 @@ def near_miss(value: str, draw: random.Random) -> str:
 
 
 def generated(draw: random.Random, most: int) -> str:
-    """A text of at most so many characters: values, near misses, context words, prose, overlaps."""
-    size = draw.choice((draw.randrange(1, 40), draw.randrange(1, 200), draw.randrange(1, most + 1)))
+    """A text of at most so many characters, as many short as long ones: values, near misses, context words, prose."""
+    size = round(most ** draw.random())
     parts: list[str] = []
     length = 0
     while length < size:

@@ -212,6 +212,24 @@ def test_a_database_is_compiled_once_and_read_afterwards(tmp_path: Path) -> None
     assert Scanner(some[1:], tmp_path).made == "compiled"
 
 
+def test_compiling_is_said_aloud_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    some = [Expression("ab+c", FLAGS)]
+    Scanner(some, tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiling 1 patterns, which takes some seconds, once for each set of them"
+    ]
+    caplog.clear()
+    Scanner(some, tmp_path)
+    Scanner(some)
+    assert caplog.records == []
+
+
+def test_that_nothing_can_be_kept_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert Scanner([Expression("ab+c", FLAGS)], tmp_path / "file" / "folder").made == "compiled"
+    assert "cannot be kept" in caplog.text
+
+
 def test_a_flipped_byte_is_refused_and_compiled_anew(tmp_path: Path) -> None:
     some = [Expression("ab+c", FLAGS)]
     Scanner(some, tmp_path)
