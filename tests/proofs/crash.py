@@ -26,7 +26,7 @@ KILLS_A_LOG = 60
 
 
 class Toll(msgspec.Struct, kw_only=True):
-    """What was done, and what went wrong: acknowledged records lost, records that stand twice, logs that are not whole."""
+    """What was done and what went wrong: acknowledged records lost, records that stand twice, logs not whole."""
 
     kills: int = 0
     logs: int = 0
