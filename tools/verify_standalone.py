@@ -142,11 +142,11 @@ class Checkpoint:
 
 def notes_of(data: bytes) -> tuple[list[bytes], bytes]:
     """The notes of `checkpoints.log`, each followed by an empty line, and what is left of one cut short."""
-    blocks = data.split(b"\n\n")
-    rest = blocks.pop()
+    data, zeros, _ = data.partition(b"\0")  # what a power loss took reads as zeros; nothing follows it
+    *blocks, rest = data.split(b"\n\n")
     if len(blocks) % 2:
         rest = blocks.pop() + b"\n\n" + rest
-    return [blocks[at] + b"\n\n" + blocks[at + 1] + b"\n" for at in range(0, len(blocks), 2)], rest
+    return [blocks[at] + b"\n\n" + blocks[at + 1] + b"\n" for at in range(0, len(blocks), 2)], rest + zeros
 
 
 def fits(value: object, code: str) -> bool:
@@ -266,11 +266,10 @@ class Verifier:
         with open(path, "rb") as file:
             while left and (line := file.readline(left)):
                 left, number = left - len(line), number + 1
-                if line.endswith(b"\n"):
+                if line.endswith(b"\n") and b"\0" not in line:
                     self.line(f"{where}:{number}", line[:-1])
-                else:
-                    self.fault(INCOMPLETE, where, "the last line is torn")
-                    after = 0
+                else:  # what a power loss took reads as zeros; what is signed beyond it will be missed
+                    left = after = self.fault(INCOMPLETE, where, "the last line is torn") or 0
         if after:
             self.fault(INCOMPLETE, where, "bytes after the end of an abandoned segment")
 

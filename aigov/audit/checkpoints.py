@@ -6,7 +6,8 @@
 
 Invariants:
 * A checkpoint is in `checkpoints.log`, durably, before it becomes `checkpoint`.
-* Half a checkpoint at the end of `checkpoints.log` is what a crash left; it is cut off before the next one.
+* Half a checkpoint at the end of `checkpoints.log`, or one in which a power loss left zeros, is what a crash left; it
+  is cut off before the next one.
 """
 
 from __future__ import annotations
@@ -48,6 +49,22 @@ def latest(folder: Path) -> bytes | None:
     return _content(folder / LATEST, MAX_NOTE_BYTES + 1)
 
 
+def written(folder: Path, text: str) -> bytes | None:
+    """The note about `text` near the end of `checkpoints.log`, None where none is there whole. Raises OSError."""
+    try:
+        handle = open_regular(folder / ALL)
+    except FileNotFoundError:
+        return None
+    try:
+        size = os.fstat(handle).st_size
+        tail = os.pread(handle, TAIL, max(0, size - TAIL)).partition(b"\0")[0]
+    finally:
+        os.close(handle)
+    body, *rest = tail[tail.rfind(text.encode()) :].split(END)
+    whole = tail.rfind(text.encode()) >= 0 and len(rest) > 1
+    return body + END + rest[0] + b"\n" if whole else None
+
+
 class Notes:
     """The whole notes of `checkpoints.log` in order. `torn`: bytes after the last whole one, once read."""
 
@@ -63,8 +80,10 @@ class Notes:
             return
         with os.fdopen(handle, "rb") as file:
             left, rest = (1 << 62) if self._end is None else self._end, b""
-            while block := file.read(min(BLOCK, left)):
+            zero = b""
+            while not zero and (block := file.read(min(BLOCK, left))):
                 left -= len(block)
+                block, zero, _ = block.partition(b"\0")  # a page that a power loss took; nothing follows it
                 *parts, rest = (rest + block).split(END)
                 if len(parts) % 2:
                     rest = parts.pop() + END + rest
@@ -72,7 +91,7 @@ class Notes:
                     yield text + END + signatures + b"\n"
                 if len(rest) > 2 * MAX_NOTE_BYTES:
                     break
-            self.torn = len(rest)
+            self.torn = len(rest + zero)
 
 
 def append(disk: Disk, folder: Path, note: bytes) -> None:
@@ -83,6 +102,7 @@ def append(disk: Disk, folder: Path, note: bytes) -> None:
         entry, start = note + b"\n", max(0, size - TAIL)
         tail = os.pread(handle, size - start, start)
         if tail.endswith(entry):
+            disk.sync(handle)  # whoever wrote it may have died before
             return
         whole = _whole(tail, start, size)
         if whole < size:
@@ -103,7 +123,7 @@ def publish(disk: Disk, folder: Path, note: bytes) -> None:
 
 def _whole(tail: bytes, start: int, size: int) -> int:
     """Where the last whole note ends. A note has one empty line inside, and one after it."""
-    at = len(tail)
+    at = len(tail.partition(b"\0")[0])
     while (at := tail.rfind(END, 0, at)) >= 0:
         line = tail[tail.rfind(b"\n", 0, at) + 1 : at]
         if line.startswith("\u2014 ".encode()):

@@ -6,6 +6,7 @@ without closing.
 
 Invariants:
 * Files are made and looked at under the log's append lock, so nobody sees one that is not locked yet.
+* A writer's file is durable before its first record: after a power loss it is what says whose calls may be open.
 * A dead writer's file goes only after its open calls are recorded; until then whoever saw to it holds it.
 """
 
@@ -16,7 +17,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from aigov.audit.disk import open_regular, try_lock
+from aigov.audit.disk import Disk, open_regular, try_lock
 
 WRITERS = "writers"
 SUFFIX = ".lock"
@@ -26,9 +27,10 @@ _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.lock")
 class Living:
     """One writer's place among the writers of a log."""
 
-    def __init__(self, folder: Path, writer: str) -> None:
+    def __init__(self, folder: Path, writer: str, disk: Disk | None = None) -> None:
         self._folder = folder / WRITERS
         self._own = self._folder / (writer + SUFFIX)
+        self._disk = disk or Disk()
         self._handle: int | None = None
         self._dead: dict[str, int] = {}
         self._marked = -1
@@ -39,6 +41,7 @@ class Living:
             self._handle = open_regular(self._own, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             try_lock(self._handle)
             self.mark(segment)
+            self._disk.sync_folder(self._folder)
 
     def mark(self, segment: int) -> None:
         """Say in which segment one's oldest open call begins: whoever sees to the dead need not look before.

@@ -147,8 +147,10 @@ class Publisher:
         latest = checkpoints.latest(self._folder)
         if latest is not None and latest.startswith(text.encode()):
             return
-        signers = [vkey for vkey in (head.key, head.epoch_key) if vkey]
-        note = sign(text, [(VerifierKey.parse(vkey), self._private_of(vkey)) for vkey in signers])
+        note = checkpoints.written(self._folder, text)  # after a power loss its epoch's key may be gone
+        if note is None:
+            signers = [vkey for vkey in (head.key, head.epoch_key) if vkey]
+            note = sign(text, [(VerifierKey.parse(vkey), self._private_of(vkey)) for vkey in signers])
         checkpoints.publish(self._disk, self._folder, note)
         if head.next_key:
             self._end_epoch(head)

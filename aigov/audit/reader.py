@@ -34,7 +34,7 @@ class Lines:
     """The lines of a file from `start` to `end` (byte offsets), without newlines.
 
     `offset`: where the line yielded last begins. `whole`: the offset after the last newline read;
-    `torn`: how many bytes follow it.
+    `torn`: how many bytes follow it. `zeros`: whether a line over the limit had a zero byte in it.
     """
 
     def __init__(self, path: Path, start: int = 0, end: int | None = None) -> None:
@@ -43,6 +43,7 @@ class Lines:
         self._end = end
         self.offset = self.whole = start
         self.torn = 0
+        self.zeros = False
 
     def __iter__(self) -> Iterator[bytes]:
         with os.fdopen(open_regular(self._path), "rb", buffering=0) as file:
@@ -64,6 +65,7 @@ class Lines:
                 yield OVERLONG if skipped else line
                 skipped = 0
             if len(rest) > MAX_BYTES:
+                self.zeros = self.zeros or b"\0" in rest
                 rest, skipped = b"", skipped + len(rest)
             self.torn = skipped + len(rest)
 

@@ -101,7 +101,7 @@ class Store:
         self._slowly = max(patience, SLOW_SECONDS)
         self._key_seconds = key_seconds
         self._composer = Composer(self.id)
-        self._living = Living(folder, self.id)
+        self._living = Living(folder, self.id, disk)
         self._publisher = Publisher(folder, key=key, disk=disk, patience=self._slowly)
         self._segments = Segments(folder, disk)
         self._synced = Synced(folder, disk=disk, boot=self._composer.boot, patience=patience)

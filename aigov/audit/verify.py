@@ -38,7 +38,7 @@ from aigov.audit.head import Head, HeadAltered
 from aigov.audit.note import Checkpoint, NoteError, VerifierKey, split
 from aigov.audit.orphans import CLOSING, OPENING, closes, kind_of
 from aigov.audit.pulse import BACK, Pulse
-from aigov.audit.reader import SEGMENTS, Lines, extents
+from aigov.audit.reader import OVERLONG, SEGMENTS, Lines, extents
 from aigov.audit.records import CallOrphaned, KeyRotated, LogGenesis, LogSealed
 from aigov.audit.store import LOCK
 from aigov.audit.vouched import Vouched
@@ -278,17 +278,20 @@ class _Check:
 
     def _segment(self, path: Path, size: int, after: int) -> None:
         self._file, self._line = self._name(path), 0
-        lines, told = Lines(path, 0, size), 0
+        lines, told, lost = Lines(path, 0, size), 0, False
         for line in lines:
+            lost = b"\0" in line or (line == OVERLONG and lines.zeros)
+            if lost:  # a page that a power loss took; what is signed beyond it will be missed
+                break
             self._line += 1
             self._one(line)
             self._bytes += len(line) + 1
             if self._progress is not None and self._bytes - told >= PROGRESS_BYTES:
                 told = self._bytes
                 self._progress(self._bytes, self._total)
-        if lines.whole + lines.torn < size:
+        if not lost and lines.whole + lines.torn < size:
             self._note(Status.TAMPERED, "the file became shorter while it was read")
-        if lines.torn:
+        if lost or lines.torn:
             self._line += 1
             self._torn()
         elif after:
