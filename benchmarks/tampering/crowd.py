@@ -30,7 +30,8 @@ PATIENT = AuditSettings(patience_ms=60_000)  # a busy machine is no fault of the
 def hasten(chance: random.Random) -> None:
     """Have segments end, checkpoints fall due and epochs pass within what a short-lived process sees."""
     store.SEGMENT_BYTES = chance.choice([2_000, 10_000, 100_000])
-    store.KEY_SECONDS = chance.choice([0.05, 0.3, 900])  # type: ignore[assignment]
+    seconds = chance.choice([0.05, 0.3, 900])
+    AuditSettings.key_seconds = property(lambda settings: seconds)  # type: ignore[assignment,method-assign]
     publish.SECONDS = worker.SECONDS = chance.choice([0.001, 0.02, 1.0])  # type: ignore[attr-defined]
     publish.RECORDS = chance.choice([3, 30, 1_000])
 
@@ -54,7 +55,7 @@ def write(folder: Path, acks: int, chance: random.Random) -> None:
 
 def sign(folder: Path, acks: int, chance: random.Random) -> None:
     """A process that does nothing but sign, and end epochs."""
-    held = Store(folder, key=KEY, disk=Disk(), patience=60)
+    held = Store(folder, key=KEY, disk=Disk(), patience=60, key_seconds=PATIENT.key_seconds)
     held.open()
     for _ in range(chance.randrange(1, 30)):
         time.sleep(chance.random() * 0.004)

@@ -159,7 +159,7 @@ def opened(folder: Path) -> Iterator[Callable[..., Log]]:
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole, sealed log of a few calls. Not to be changed: take `copy`."""
     folder = tmp_path_factory.mktemp("sealed") / "audit"
-    with Log.open(folder, key=KEY) as log:
+    with Log.open(folder, key=KEY, settings=AuditSettings(patience_ms=60_000)) as log:
         fill(log, 4)
     return folder
 

@@ -91,7 +91,8 @@ def subject(folder: Path, told: Told) -> None:
     """The process under trial. A refusal is an answer; whatever else goes wrong is a fault of ours."""
     publish.SECONDS = worker.SECONDS = 0  # type: ignore[attr-defined]
     worker.RETRY_SECONDS = 0
-    store.SEGMENT_BYTES, store.KEY_SECONDS = 3_000, 0
+    store.SEGMENT_BYTES = 3_000
+    AuditSettings.key_seconds = property(lambda settings: 0)  # type: ignore[assignment,method-assign]
     told.wait()
     with suppress(AuditUnavailable):
         log = Log.open(folder, key=KEY, settings=AuditSettings(patience_ms=5_000))
