@@ -1,4 +1,4 @@
-"""Calls that were begun and never ended, because their writer died.
+"""What dead writers leave: their names, and calls that were begun and never ended.
 
 Invariants:
 * A call counts as ended by any later outcome, whoever wrote it: a review may be resumed in another process.
@@ -11,10 +11,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aigov.audit.canonical import NotARecord, decode
 from aigov.audit.reader import Lines, extents
-from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, CallWithdrawn, StreamOpened
+from aigov.audit.records import (
+    MAX_ENTRIES,
+    CallIntent,
+    CallOrphaned,
+    CallOutcome,
+    CallWithdrawn,
+    StreamOpened,
+    WriterStart,
+)
 
+DEAD_IN_ONE = MAX_ENTRIES["dead"]
 OPENING = frozenset({CallIntent.kind(), StreamOpened.kind()})
 CLOSING = frozenset({CallOutcome.kind(), CallOrphaned.kind(), CallWithdrawn.kind()})
 
@@ -29,6 +40,14 @@ def orphans(folder: Path, writers: frozenset[str], first: int = 0) -> list[CallO
         if closes(entry):
             opened.pop(entry.call, None)
     return [CallOrphaned(call=call, left_by=writer, why="crashed") for call, writer in opened.items()]
+
+
+def starts(torn: WriterStart, dead: Iterable[str]) -> list[WriterStart]:
+    """What a start has to say, in as many records as the names of the dead need; `torn` is the first of them."""
+    names = sorted(dead)
+    first, *more = (tuple(names[at : at + DEAD_IN_ONE]) for at in range(0, max(1, len(names)), DEAD_IN_ONE))
+    told = msgspec.structs.replace(torn, crashed=len(first), dead=first)
+    return [told, *(WriterStart(crashed=len(part), dead=part) for part in more)]
 
 
 def closes(entry: Any) -> bool:

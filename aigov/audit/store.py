@@ -32,24 +32,21 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import msgspec
 
 from aigov.audit import keys
 from aigov.audit.canonical import NotARecord, micros
 from aigov.audit.composing import Composer, Receipt, Result
 from aigov.audit.disk import Busy, Disk, locked, open_regular
-from aigov.audit.end import Damaged, End
+from aigov.audit.end import Damaged
 from aigov.audit.founding import RESERVE, head_of, keep_reserve, make_folders
 from aigov.audit.head import Head
 from aigov.audit.living import Living
-from aigov.audit.orphans import orphans
+from aigov.audit.orphans import orphans, starts
 from aigov.audit.publish import Publisher
 from aigov.audit.records import (
-    MAX_ENTRIES,
     Heartbeat,
     KeyRotated,
     LogGenesis,
@@ -73,7 +70,6 @@ BEAT_SECONDS = 60.0
 KEY_SECONDS = 15 * 60.0
 YOUNG_KEY_SECONDS = 60.0
 SLOW_SECONDS = 5.0  # opening and sealing take some ten syncs, and nobody's call waits for them
-DEAD_IN_ONE = MAX_ENTRIES["dead"]
 
 __all__ = ["Receipt", "Store", "SyncFailed", "Unsure"]
 
@@ -130,13 +126,15 @@ class Store:
             self._segments.cut_leftovers()
             torn = self._tail.walk(head)
             end = self._tail.end
-            self._synced.begin(end.segment, self._segments.handle, self._signed_in(head, end), end.offset)
+            signed = head.offset if head.segment == end.segment else 0
+            self._synced.begin(end.segment, self._segments.handle, signed, end.offset)
             self._say_written()
             found = self._tail.catch_up()
             self._living.join(self._tail.end.segment)
             dead = self._living.dead()
             self._restarted = self._restarted or self._living.alone()
-            start = [*self._genesis(head), *self._starts(torn, dead)]
+            self._told_dead.update(dead)
+            start = [*self._genesis(head), *starts(torn, dead)]
             self._commit(found, lambda before: start)
         if dead:
             self._publisher.heal()
@@ -251,11 +249,6 @@ class Store:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def _signed_in(head: Head, end: End) -> int:
-        """The byte of the last segment up to which it is signed."""
-        return head.offset if head.segment == end.segment else 0
-
     def _genesis(self, head: Head) -> list[Record]:
         return [] if self._tail.end.records else [LogGenesis(origin=self.origin, key=head.key)]
 
@@ -266,19 +259,10 @@ class Store:
             dead = self._living.dead()
         if dead:
             untold = dead - self._told_dead
-            starts = self._starts(WriterStart(), untold) if untold else []
-            self._write_own([*starts, *orphans(self._folder, dead, self._living.since())])
+            found = starts(WriterStart(), untold) if untold else []
+            self._write_own([*found, *orphans(self._folder, dead, self._living.since())])
             self._living.forget(dead)
             self._told_dead -= dead
-
-    def _starts(self, torn: WriterStart, dead: Collection[str]) -> list[WriterStart]:
-        """What a start has to say, in as many records as the names of the dead need."""
-        names = sorted(dead)
-        self._told_dead.update(names)
-        parts = [tuple(names[at : at + DEAD_IN_ONE]) for at in range(0, max(1, len(names)), DEAD_IN_ONE)]
-        first, *more = parts
-        told = msgspec.structs.replace(torn, crashed=len(first), dead=first)
-        return [told, *(WriterStart(crashed=len(part), dead=part) for part in more)]
 
     def _write_own(self, records: Sequence[Record]) -> None:
         """Append what the log itself has to say; that it cannot be written is a fault, not the caller's."""

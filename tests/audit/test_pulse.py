@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import composing, reader, store, worker
+from aigov.audit import composing, orphans, reader, worker
 from aigov.audit.composing import stepped
 from aigov.audit.disk import Disk
 from aigov.audit.end import Moment
@@ -295,7 +295,7 @@ def test_more_dead_than_one_record_names_take_more(folder: Path, kit: Any, held:
         (folder / "writers" / f"{identity}.lock").write_bytes(b"")
     end(held())
     found = [record for record in reader.records(folder) if record["kind"] == START and record["crashed"]]
-    assert [record["crashed"] for record in found] == [store.DEAD_IN_ONE, 70 - store.DEAD_IN_ONE]
+    assert [record["crashed"] for record in found] == [orphans.DEAD_IN_ONE, 70 - orphans.DEAD_IN_ONE]
     assert sorted(name for record in found for name in record["dead"]) == ids
     assert list((folder / "writers").iterdir()) == []
     assert verify(folder).status == Status.WHOLE
