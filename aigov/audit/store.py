@@ -100,7 +100,7 @@ class Store:
         self._living = Living(folder, self.id, disk)
         self._publisher = Publisher(folder, key=key, disk=disk, patience=self._slowly)
         self._segments = Segments(folder, disk)
-        self._synced = Synced(folder, disk=disk, boot=self._composer.boot, patience=patience)
+        self._synced = Synced(folder, disk=disk, boot=self._composer.boot)
         self._tail = Tail(folder, self._segments, self._synced, self._composer)
         self._lock: int | None = None
         self._lock_path = str(folder / LOCK)
@@ -127,7 +127,7 @@ class Store:
             torn = self._tail.walk(head)
             end = self._tail.end
             signed = head.offset if head.segment == end.segment else 0
-            self._synced.begin(end.segment, self._segments.handle, signed, end.offset)
+            self._synced.begin(end.segment, self._segments.handle, signed, end.offset, self._slowly)
             self._say_written()
             found = self._tail.catch_up()
             self._living.join(self._tail.end.segment)
@@ -294,7 +294,7 @@ class Store:
             records = say()
             results = self._put([*found, *records])
         try:
-            self._reach()
+            self._reach(self._patience)
         except Busy:
             raise Unsure(results[len(found) :]) from None
         except Broken as fault:
@@ -312,7 +312,7 @@ class Store:
         failed: Broken | None = None
         results = self._put([*found, *say(len(found))])
         try:
-            self._reach()
+            self._reach(self._slowly)
         except Broken as fault:
             failed = fault
         if failed is not None:
@@ -338,10 +338,10 @@ class Store:
         """Tell the others how far whole batches go: what a sync that begins now may count as covered."""
         put_mark(self._append_lock, Mark(self._synced.boot, self.segment, self._tail.end.offset))
 
-    def _reach(self) -> None:
+    def _reach(self, patience: float) -> None:
         """Step 6, for everything that this writer knows of."""
         segment, offset = self.segment, self._tail.end.offset
-        self._synced.reach(segment, self._segments.handle, offset, self._append_lock)
+        self._synced.reach(segment, self._segments.handle, offset, self._append_lock, patience)
         self._tail.durable(segment, offset)
 
     def _once(self, failed: Broken) -> None:
@@ -354,7 +354,7 @@ class Store:
         """Write what waited for a failed sync into the new segment. Raises SyncFailed."""
         results, failed = self._put(records), None
         try:
-            self._reach()
+            self._reach(self._slowly)
         except Broken as fault:
             failed = fault
         if failed is not None:
@@ -367,7 +367,7 @@ class Store:
         if end.offset < SEGMENT_BYTES and not (end.offset and old):
             return []
         try:
-            self._reach()
+            self._reach(self._slowly)
         except Broken:
             return self._tail.catch_up()
         self._tail.rotate()

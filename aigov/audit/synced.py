@@ -80,11 +80,10 @@ def get_mark(handle: int) -> Mark | None:
 class Synced:
     """One writer's way to make things durable. Not for several threads at once."""
 
-    def __init__(self, folder: Path, *, disk: Disk, boot: str, patience: float) -> None:
+    def __init__(self, folder: Path, *, disk: Disk, boot: str) -> None:
         self._folder = folder
         self._disk = disk
         self.boot = hashlib.sha256(boot.encode()).digest()[:16]
-        self._patience = patience
         self._handle: int | None = None
         self._pause = SHORTEST_PAUSE_S
 
@@ -108,13 +107,13 @@ class Synced:
             return None
         return mark
 
-    def begin(self, segment: int, handle: int, since: int, end: int) -> None:
+    def begin(self, segment: int, handle: int, since: int, end: int, patience: float) -> None:
         """Find out how far a log is durable that was just opened, under `append.lock`; it ends at byte `end`.
 
         `since`: a byte up to which it was signed, and so durable. After a start of the machine what was read came from
         the disk. Where nothing is known it is written again from there, and synced. Raises OSError, SyncFailed.
         """
-        with locked(self.handle, self._patience):
+        with locked(self.handle, patience):
             mark = get_mark(self.handle)
             known = mark is not None and mark.boot == self.boot
             if mark is not None and known and (mark.segment, mark.offset) <= (segment, end):
@@ -127,12 +126,12 @@ class Synced:
                     raise SyncFailed(error.errno or errno.EIO, "the data may not be on the disk") from None
             put_mark(self.handle, Mark(self.boot, segment, end))
 
-    def begin_anew(self, segment: int) -> None:
+    def begin_anew(self, segment: int, patience: float = 5.0) -> None:
         """Let a segment that was emptied be as good as new. Raises OSError."""
-        with locked(self.handle, self._patience):
+        with locked(self.handle, patience):
             put_mark(self.handle, Mark(self.boot, segment, 0))
 
-    def reach(self, segment: int, handle: int, end: int, written: int) -> None:
+    def reach(self, segment: int, handle: int, end: int, written: int, patience: float) -> None:
         """Return when everything up to byte `end` of a segment is durable.
 
         `written`: a handle on `append.lock`. Raises Broken where a sync failed, Busy where there is no more patience.
@@ -141,7 +140,7 @@ class Synced:
         while not try_lock(self.handle):
             if self._covers(self._mark(), segment, end):
                 return
-            if time.monotonic() - began > self._patience:
+            if time.monotonic() - began > patience:
                 raise Busy(errno.EBUSY, "another process is busy with a sync")
             time.sleep(self._pause)  # an eighth of what it took last time
         try:

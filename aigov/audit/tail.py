@@ -79,7 +79,7 @@ class Tail:
 
     def _signed_at(self, head: Head) -> Moment | None:
         """When the last record before the head's place was made."""
-        with suppress(Damaged, FileNotFoundError):
+        with suppress(Damaged, FileNotFoundError, LookupError, ValueError):  # then a step of the clock goes unseen
             if head.offset:
                 return moment_of(_entry(self._segments.line_before(head.offset)))
             if head.records:
