@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from aigov.audit import canonical, reader, synced
 from aigov.audit.disk import Busy
+from aigov.audit.log import Log
 from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
 from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Mark, get_mark, put_mark
@@ -374,3 +377,49 @@ def test_a_segment_that_says_less_is_durable_than_was_acknowledged_is_not_follow
     (folder / "seg/00000001.jsonl").write_bytes(forged)
     with pytest.raises(Exception, match="are said not to be"):
         store.write([record("two")])
+
+
+UNLUCKY = """
+import os, random, sys
+from pathlib import Path
+from aigov.audit import worker
+from aigov.audit.disk import Disk
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent, CallOutcome, new_id
+from aigov.audit.settings import AuditSettings
+from aigov.errors import AuditUnavailable
+worker.RETRY_SECONDS, chance = 0.01, random.Random(int(sys.argv[2]))
+class Unlucky(Disk):
+    def sync(self, handle):
+        if chance.random() < 0.03:
+            raise OSError(5, "a fault on order")
+        super().sync(handle)
+log, told = None, 0
+while told < 40:
+    try:
+        if log is None or log.failed:
+            log = Log.open(Path(sys.argv[1]), key=b"k" * 32, disk=Unlucky(), settings=AuditSettings(patience_ms=5000))
+        call = new_id()
+        for record in (CallIntent(call=call, action="a", resource="r"), CallOutcome(call=call, outcome="released")):
+            print(log.append(record).id, flush=True)
+        told += 1
+    except AuditUnavailable:
+        continue
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_syncs_that_fail_here_and_there_lose_nothing_of_four_writers(folder: Path, kit: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    writers = [kit.run(UNLUCKY, folder, 10 * seed + number) for number in range(4)]
+    for writer in chance.sample(writers, 2):
+        for _ in range(chance.randrange(1, 60)):
+            writer.stdout.readline()
+        writer.kill()
+    told = [line for writer in writers for line in writer.communicate(timeout=120)[0].split() if len(line) == 36]
+    Log.open(folder, key=kit.key).close()
+    written = Counter(record["id"] for record in reader.records(folder))
+    assert [identity for identity in told if written[identity] != 1] == []
+    assert len(written) == written.total()
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
