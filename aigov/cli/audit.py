@@ -90,6 +90,7 @@ def tail(
         records = reader.tail(folder, count)
         telling.lines(records, as_json)
         if follow:
+            sys.stdout.flush()
             since = records[-1]["seq"] + 1 if records else 0
             for record in reader.follow(folder, since=since):
                 telling.lines([record], as_json)

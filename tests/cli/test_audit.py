@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -83,6 +85,19 @@ def test_the_tail_is_the_last_records_in_order(aigov, log) -> None:
     assert told(aigov("audit", "tail", "--json", "-n", "3")) == everything[-3:]
     assert told(aigov("audit", "tail", "--json", "-n", "1000")) == everything
     assert "call.denied" in aigov("audit", "tail").out
+
+
+def test_the_tail_goes_on_with_what_is_written(log) -> None:
+    command = [sys.executable, "-m", "aigov.cli", "audit", "tail", "-f", "-n", "1", "--json"]
+    following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(following.stdout.readline())["kind"] == "log.sealed"
+        with Governor.from_policies("policies", audit="audit"):
+            kinds = [json.loads(following.stdout.readline())["kind"] for _ in range(2)]
+        assert kinds == ["writer.start", "policy.activated"]
+    finally:
+        following.kill()
+        following.communicate()
 
 
 def test_a_call_is_shown_by_its_id(aigov, log) -> None:
