@@ -135,7 +135,8 @@ def test_a_broad_except_stands_only_where_a_fault_becomes_a_refusal_and_says_so(
 
 SURFACE = "from aigov import Governor, Principal, Denied, ReviewPending, PolicyError"
 HEAVY = (
-    "presidio_analyzer", "presidio_anonymizer", "spacy", "casbin", "onnxruntime", "tokenizers", "numpy", "hyperscan", "typer",
+    "presidio_analyzer", "presidio_anonymizer", "spacy", "casbin", "onnxruntime", "tokenizers", "numpy", "hyperscan",
+    "typer",
 )  # fmt: skip
 
 

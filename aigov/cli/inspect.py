@@ -111,7 +111,8 @@ def _summed(counted: list[many.Counted]) -> None:
 
 def _explained(gov: Governor, text: lines.Source, field: str, as_json: bool) -> int:
     """Why each personal finding of each line is one; how many lines could not be looked at."""
-    unread, rows = 0, []
+    unread = 0
+    rows: list[tuple[object, ...]] = []
     for line in lines.read(text.stream):
         line = lines.member(line, field) if field else line
         try:

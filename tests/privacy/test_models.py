@@ -1,0 +1,126 @@
+"""Models as recognisers: they count like any other, are asked once about a text, and are never fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+
+from aigov.errors import PolicyError
+from aigov.hookspecs import Context
+from aigov.privacy.guard import PrivacyGuard, plugin
+from aigov.types import Part, Reader, Reading, Span
+from tests.privacy.conftest import section
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spaCy pipeline that knows two names, in a folder."""
+    made = spacy.blank("en")
+    ruler: Any = made.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Jane Doe"}, {"label": "GPE", "pattern": "Lyon"},
+                        {"label": "ORG", "pattern": "Acme"}])  # fmt: skip
+    folder = tmp_path_factory.mktemp("pipelines") / "small"
+    made.to_disk(folder)
+    return folder
+
+
+def start(settings: dict[str, Any], folder: Path = Path(), readers: tuple[Reader, ...] = ()) -> PrivacyGuard:
+    context = Context(folder=folder, key=lambda label: label.encode().ljust(32)[:32], readers=readers)
+    return plugin.aigov_start(section(settings), context)
+
+
+def found(guard: PrivacyGuard, text: str, path: str = "/0") -> set[tuple[str, str, str, float]]:
+    findings = guard.aigov_detect(Part(path=path, text=text), "input")
+    return {(one.type, text[one.start : one.end], one.detector, round(one.score, 2)) for one in findings}
+
+
+def test_a_spacy_pipeline_finds_what_presidio_makes_of_its_labels(pipeline: Path) -> None:
+    guard = start({"recognizers": [{"spacy": str(pipeline)}]})
+    assert found(guard, "Jane Doe of Acme is in Lyon, jane@example.com") >= {
+        ("PERSON", "Jane Doe", "spacy.small", 0.85), ("LOCATION", "Lyon", "spacy.small", 0.85),
+        ("EMAIL_ADDRESS", "jane@example.com", "EmailRecognizer", 1.0),
+    }  # fmt: skip
+    assert not [one for one in found(guard, "Acme") if one[1] == "Acme"]
+
+
+def test_the_policy_says_which_labels_count_and_how_sure(pipeline: Path) -> None:
+    entry = {"spacy": pipeline.name, "entities": {"ORG": "ORGANIZATION"}, "score": 0.5}
+    guard = start({"recognizers": [entry], "entities": {"ORGANIZATION": "deny"}}, pipeline.parent)
+    assert found(guard, "Jane Doe of Acme") == {("ORGANIZATION", "Acme", "spacy.small", 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "what", "fix"),
+    [
+        ({"spacy": "xx_none_sm"}, "`xx_none_sm` is not installed", "run `python -m spacy download xx_none_sm`"),
+        ({}, "a pipeline of spaCy's or one", "give it either"),
+        ({"spacy": "a", "presidio": "GLiNERRecognizer"}, "a pipeline of spaCy's or one", "give it either"),
+        ({"presidio": "NoneRecognizer"}, "Presidio has no recogniser `NoneRecognizer`", ""),
+        ({"presidio": "SpacyRecognizer"}, "asks Presidio's NLP engine", "name the pipeline under `spacy`"),
+        ({"presidio": "GLiNERRecognizer"}, "is no folder", "run `hf download ORGANISATION/MODEL --local-dir FOLDER`"),
+        ({"presidio": "GLiNERRecognizer", "params": {"model_name": "urchade/gliner_multi_pii-v1"}}, "is no folder",
+         "run `hf download urchade/gliner_multi_pii-v1 --local-dir FOLDER`"),
+        ({"presidio": "GLiNERRecognizer", "params": {"model_name": "."}}, "cannot be made", "`pip install gliner`"),
+        ({"presidio": "AzureAILanguageRecognizer"}, "cannot be made", "`pip install azure-ai-textanalytics`"),
+        ({"presidio": "EmailRecognizer", "params": {"no_such": 1}}, "with these `params` (TypeError)", ""),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_an_error_with_the_command(
+    tmp_path: Path, entry: dict[str, Any], what: str, fix: str
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        start({"recognizers": [entry]}, tmp_path)
+    [problem] = caught.value.problems
+    assert what in problem.what + problem.fix
+    assert fix in problem.fix
+
+
+def test_labels_that_the_pipeline_lacks_are_an_error(pipeline: Path) -> None:
+    with pytest.raises(PolicyError, match="no label `NORP`"):
+        start({"recognizers": [{"spacy": str(pipeline), "entities": {"NORP": "NRP"}}]})
+
+
+def test_one_of_presidios_own_runs_by_name() -> None:
+    guard = start({"recognizers": [{"presidio": "DeTaxIdRecognizer", "params": {"supported_language": "en"}}]})
+    assert "DE_TAX_ID" in guard.aigov_entities()
+
+
+class Model:
+    """Finds `Rose` and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, text: str) -> Reading:
+        self.asked.append(text)
+        at = text.find("Rose")
+        return Reading(spans=(Span(type="PERSON", start=at, end=at + 4, score=0.6),) if at >= 0 else ())
+
+
+@pytest.fixture(scope="module")
+def model() -> tuple[Model, PrivacyGuard]:
+    model = Model()
+    reader = Reader(name="Reads", entities=frozenset({"PERSON"}), hostility=False, read=model)
+    return model, start({"allow": ["nobody"]}, readers=(reader,))
+
+
+def test_a_reader_counts_like_any_recogniser(model: tuple[Model, PrivacyGuard]) -> None:
+    assert found(model[1], "ask Rose") == {("PERSON", "Rose", "Reads", 0.6)}
+    assert "PERSON" in model[1].aigov_entities()
+
+
+def test_a_short_value_is_read_once_though_patterns_look_twice(model: tuple[Model, PrivacyGuard]) -> None:
+    """The name of its place is for context words alone."""
+    model[0].asked.clear()
+    assert {one[:2] for one in found(model[1], "Rose 8471625536", "/account_number")} >= {("PERSON", "Rose")}
+    assert model[0].asked == ["Rose 8471625536"]
+
+
+def test_a_reader_that_tells_no_entity_is_no_recogniser() -> None:
+    read = Model()
+    guard = start({}, readers=(Reader(name="Judge", entities=frozenset(), hostility=True, read=read),))
+    assert found(guard, "Rose") == set()
+    assert read.asked == []
