@@ -22,6 +22,7 @@ from typing import Any
 from aigov.errors import GuardFault
 from aigov.privacy.analysis import Analysis
 from aigov.privacy.hits import Nonsense, sound
+from aigov.privacy.inside import without_parts
 from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear, loading
 from aigov.privacy.settings import Custom, Extra, Unfit
 from aigov.privacy.tokens import ENTITY
@@ -44,10 +45,17 @@ Results = Callable[[str, str, bool], tuple[Finding, ...]]
 class Engine:
     """Presidio's recognisers of one policy. `entities`: every type that they find; `scanner`: how it was made."""
 
-    __slots__ = ("_results", "entities", "scanner")
+    __slots__ = ("_models", "_results", "entities", "scanner")
 
-    def __init__(self, results: Results, entities: frozenset[str], scanner: Scanner | None) -> None:
+    def __init__(
+        self,
+        results: Results,
+        entities: frozenset[str],
+        scanner: Scanner | None,
+        models: frozenset[str] = frozenset(),
+    ) -> None:
         self._results = results
+        self._models = models
         self.entities = entities
         self.scanner = scanner
 
@@ -67,10 +75,11 @@ class Engine:
     @classmethod
     def _built(cls, loaded: Sequence[Any], custom: Iterable[Custom]) -> Engine:
         every = [*loaded, *map(_recognizer, custom)]
+        models = frozenset(one.name for one in every if getattr(one, "aigov_model", False))
         if any(_rescores(one) for one in every):
-            return cls(_presidio(every), entities(every), None)
+            return cls(_presidio(every), entities(every), None, models)
         analysis = Analysis(every, _words(), user_folder())
-        return cls(_analysed(analysis), entities(every), analysis.scanner)
+        return cls(_analysed(analysis), entities(every), analysis.scanner, models)
 
     def _warmed(self) -> bool:
         """Look at a text, so that what is compiled at first use is; False where it took too long. Raises GuardFault."""
@@ -96,7 +105,7 @@ class Engine:
         fault = "guard.fault"
         with analysing(text):
             try:
-                return self._results(text, path, models)
+                return without_parts(self._results(text, path, models), self._models)
             except GuardFault as error:
                 fault = error.code
             except TimeoutError:

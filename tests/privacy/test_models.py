@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spacy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aigov.errors import PolicyError
 from aigov.hookspecs import Context
 from aigov.privacy.guard import PrivacyGuard, plugin
-from aigov.types import Part, Reader, Reading, Span
+from aigov.privacy.inside import without_parts
+from aigov.types import Finding, Part, Reader, Reading, Span
 from tests.privacy.conftest import section
 
 
@@ -124,3 +128,44 @@ def test_a_reader_that_tells_no_entity_is_no_recogniser() -> None:
     guard = start({}, readers=(Reader(name="Judge", entities=frozenset(), hostility=True, read=read),))
     assert found(guard, "Rose") == set()
     assert read.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("rose@example.com", {"EMAIL_ADDRESS", "URL"}),
+        ("Rose, rose@example.com", {"PERSON", "EMAIL_ADDRESS", "URL"}),
+        ("Rose.it is late", {"PERSON", "URL"}),
+        ("Rose", {"PERSON"}),
+    ],
+)
+def test_a_name_inside_of_a_sure_value_is_part_of_it(
+    model: tuple[Model, PrivacyGuard], monkeypatch: pytest.MonkeyPatch, text: str, types: set[str]
+) -> None:
+    """A web address that may be two words run together is not sure enough."""
+    monkeypatch.setattr(Model, "__call__", lambda _, text: Reading(spans=tuple(_names(text))))
+    assert {one[0] for one in found(model[1], text)} == types
+
+
+def _names(text: str) -> list[Span]:
+    return [
+        Span(type="PERSON", start=match.start(), end=match.end(), score=0.9)
+        for match in re.finditer("rose", text, re.IGNORECASE)
+    ]
+
+
+drawn_spans = st.tuples(st.integers(0, 12), st.integers(1, 6), st.sampled_from([0.5, 0.9]), st.booleans())
+
+
+@given(st.lists(drawn_spans, max_size=8))
+def test_what_reaches_out_of_every_sure_value_stays(drawn: list[tuple[int, int, float, bool]]) -> None:
+    every = [
+        Finding(kind="pii", type="T", start=start, end=start + length, score=score, detector="m" if by else "p")
+        for start, length, score, by in drawn
+    ]
+    covering = [(one.start, one.end) for one in every if one.detector == "p" and one.score >= 0.85]
+    kept = [
+        one for one in every
+        if one.detector == "p" or not any(start <= one.start and one.end <= end for start, end in covering)
+    ]  # fmt: skip
+    assert list(without_parts(every, frozenset({"m"}))) == kept
