@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> None:
     inside = set(wheel.namelist())
-    kinds = (".py", ".yaml", ".jsonl", ".json", ".tmpl", ".csv", ".conf", ".typed")
+    kinds = (".py", ".yaml", ".jsonl", ".json", ".tmpl", ".csv", ".conf", ".typed", ".onnx")
     files = [path for path in (ROOT / "aigov").rglob("*") if path.is_file() and path.suffix in kinds]
     assert [path.name for path in files if path.relative_to(ROOT).as_posix() not in inside] == []
 

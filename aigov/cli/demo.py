@@ -95,7 +95,7 @@ def _as_story(events: Iterator[story.Event], meter: show.Meter, folder: Path | N
     for event in told:
         if isinstance(event, story.Streamed):
             out.print(_stream(event))
-    _heading(out, "6. What this version does not see")
+    _heading(out, "6. What was not seen")
     out.print(_unseen(handled))
     _heading(out, "7. The record")
     for log in logs:
@@ -168,7 +168,7 @@ def _guards(event: story.Handled) -> Text:
     if foreign:
         said.append(f"privacy kept {foreign} of the model's own addresses out of the answer")
     if event.unseen:
-        said.append(f"nobody noticed {'; '.join(event.unseen)}: names are not seen yet")
+        said.append(f"nobody noticed {'; '.join(event.unseen)}: no model finds every name")
     if event.outcome != "released":
         said.append(f"{event.outcome}: {', '.join(event.reasons)}; the model never saw it")
     return Text("\n".join(said) or "nothing to do")
@@ -247,11 +247,12 @@ def _stream(event: story.Streamed) -> RenderableType:
 
 def _unseen(handled: list[story.Handled]) -> RenderableType:
     names = [name for event in handled for name in event.unseen]
+    total = sum(event.names for event in handled)
     grid = Padding(Text("; ".join(names), style="yellow"), (0, 0, 0, 2))
     return Group(
-        Text(f"{len(names)} names and postal addresses reached the model: only what has a pattern is looked for."),
-        grid,
-        Text("Numbers spelt out in words, and orders to the model in words that no signature knows, pass as well."),
+        Text(f"{len(names)} of {total} names and postal addresses reached the model: no model finds every one."),
+        *([grid] if names else []),
+        Text("Numbers spelt out in words pass as well, and orders to the model that neither signature nor model knows."),
     )
 
 

@@ -59,7 +59,7 @@ class Handled(Event, frozen=True, kw_only=True, tag="ticket"):
 
     `replaced`: spans replaced on the way in, by type. `noticed`: what was hostile in it, by type.
     `restored`: tokens turned back in the answer. `unseen`: names and addresses of people that reached the
-    model, because no pattern finds them.
+    model, because the encoder did not find them; `names`: how many there are.
     """
 
     id: str
@@ -76,6 +76,7 @@ class Handled(Event, frozen=True, kw_only=True, tag="ticket"):
     noticed: dict[str, int] = {}
     restored: int = 0
     unseen: tuple[str, ...] = ()
+    names: int = 0
     waiting: str = ""
 
 
@@ -197,6 +198,7 @@ def _handled(shop: Shop, ticket: Ticket) -> Handled:
         noticed=_noticed(shop.gov, ticket.text),
         restored=_restored(shop.model.said, answer) if refused is None else 0,
         unseen=tuple(name for name in ticket.names if name in shop.model.seen),
+        names=len(ticket.names) if refused is None else 0,
         waiting=(refused.ticket or "") if refused else "",
     )
 

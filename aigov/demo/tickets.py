@@ -13,7 +13,7 @@ By = Literal["contractor", "agent", "lead"]
 class Ticket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ticket. `by`: who handles it. `amount` and `order`: the refund that it asks for, where it does.
 
-    `names`: the people and postal addresses in the text, which no pattern finds.
+    `names`: the people and postal addresses in the text, which take a model to find.
     """
 
     id: str

@@ -25,7 +25,7 @@ from aigov.types import Reader, Reading
 
 NAME = "encoder"
 FAULT, TIMEOUT = "encoder.fault", "encoder.timeout"
-BASE_SECONDS = 2.0
+BASE_SECONDS = 10.0  # of which most may be waiting for a lane
 SECONDS_PER_CHAR = 200e-6  # a busy machine takes a tenth of it
 MOST_SECONDS = 60.0
 MOST_CHARS = 1_000_000  # of the texts of one question: more would not be read in time

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-MOST = 256
+MOST = 64
 
 
 class Memory:

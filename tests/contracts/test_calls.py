@@ -226,19 +226,19 @@ def test_what_is_bound_runs_as_whoever_bound_it_in_any_shape(shared: Trial, shap
         """Functions of every shape that call a guarded one, late."""
 
         def plain(self) -> str:
-            return ask("dana")
+            return ask("hello")
 
         async def coroutine(self) -> str:
             await asyncio.sleep(0)
-            return ask("dana")
+            return ask("hello")
 
         def generator(self) -> Iterator[str]:
             yield "to "
-            yield ask("dana")
+            yield ask("hello")
 
         async def async_generator(self) -> AsyncIterator[str]:
             yield "to "
-            yield ask("dana")
+            yield ask("hello")
 
     fn = getattr(Caller(), shape)
     with shared.gov.acting_as(DANA):
@@ -247,7 +247,7 @@ def test_what_is_bound_runs_as_whoever_bound_it_in_any_shape(shared: Trial, shap
         assert kind(bound) == kind(fn)
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(lambda _: _joined(bound()), range(4)))
-    assert {text.removeprefix("to ") for text in told} == {"dana"}
+    assert {text.removeprefix("to ") for text in told} == {"hello"}
     with pytest.raises(Denied):
         ask("nobody acts here")
 

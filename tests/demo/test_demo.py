@@ -150,9 +150,10 @@ def test_only_a_second_person_approves_and_then_the_refund_is_paid(told) -> None
 
 
 def test_an_edited_answer_goes_out_as_edited(told) -> None:
-    (edited,) = [event for event in events(told, story.Reviewed) if event.edited]
-    assert edited.resumed == "released"
-    assert "could not find a question" in edited.answer
+    edited = [event for event in events(told, story.Reviewed) if event.edited]
+    assert 1 <= len(edited) <= 2
+    assert all(event.resumed == "released" for event in edited)
+    assert all("could not find a question" in event.answer for event in edited)
 
 
 def test_a_rejected_call_is_refused_when_it_is_resumed(told) -> None:
@@ -169,9 +170,13 @@ def test_the_stream_is_cut_inside_tokens_and_comes_back_whole(told) -> None:
     assert any(piece.count("[") != piece.count("]") for piece in stream.pieces)
 
 
-def test_names_reach_the_model_and_the_story_says_which(told) -> None:
-    unseen = [name for event in events(told, story.Handled) for name in event.unseen]
-    assert "Jane Whitcombe" in unseen
+def test_few_names_reach_the_model_and_the_story_says_which(told) -> None:
+    handled = events(told, story.Handled)
+    unseen = [name for event in handled for name in event.unseen]
+    assert sum(event.names for event in handled) >= 20
+    assert len(unseen) <= 3
+    assert "Jane Whitcombe" not in " ".join(event.seen for event in handled)
+    assert all(name in event.seen for event in handled for name in event.unseen)
 
 
 def test_the_log_verifies_and_its_changed_copy_does_not(told) -> None:
