@@ -252,7 +252,7 @@ def _unseen(handled: list[story.Handled]) -> RenderableType:
     return Group(
         Text(f"{len(names)} of {total} names and postal addresses reached the model: no model finds every one."),
         *([grid] if names else []),
-        Text("Numbers spelt out in words pass as well, and orders to the model that neither signature nor model knows."),
+        Text("Numbers spelt out in words pass as well, and orders that neither signature nor model knows."),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -107,3 +108,12 @@ def test_a_lockdown_is_a_warning(aigov, here) -> None:
 def test_memory_is_no_place_for_the_record(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(places, "file_system", lambda folder: "tmpfs")
     assert checks.record(tmp_path / "audit").how == "warn"
+
+
+def test_what_the_encoder_costs_is_said(aigov, here) -> None:
+    found = told(aigov("doctor", "--json"))["encoder"]
+    assert found["how"] == "ok"
+    assert re.fullmatch(r"EncoderRecognizer: \d+ characters take \d+ ms here", found["found"])
+    layer = here / "policies" / "organisation.yaml"
+    layer.write_text(layer.read_text().replace("  enabled: true ", "  enabled: false "))
+    assert told(aigov("doctor", "--json"))["encoder"]["found"].startswith("off: ")

@@ -43,13 +43,12 @@ def govern(folder: Path) -> Govern:
 
     @contextmanager
     def made(encoder: str = "enabled: true", change: dict[str, str] | None = None) -> Iterator[Trial]:
-        key = "sanitise:  "
+        own = {"encoder:  ": f"encoder: {{{encoder}}}  # ", "  enabled: true  ": "  # "}
         with ExitStack() as stack:
             with pytest.MonkeyPatch.context() as patched:  # weights are loaded when a policy is
                 patched.setattr(weights, "FOLDER", folder)
                 patched.setattr(weights, "CARD", write_weights(folder))
-                line = f"encoder: {{{encoder}}}\n{key}"
-                trial = stack.enter_context(governor(change={key: line, **(change or {})}))
+                trial = stack.enter_context(governor(change={**own, **(change or {})}))
             yield trial
 
     return made

@@ -232,10 +232,7 @@ def test_altered_weights_are_an_error_of_the_policy_that_says_what_to_do(
     monkeypatch.setattr(weights, "CARD", write_weights(tmp_path))
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / name).write_bytes(b"altered")
-    with (
-        pytest.raises(PolicyError) as caught,
-        governor(change={"sanitise:  ": "encoder: {enabled: true}\nsanitise:  "}),
-    ):
+    with pytest.raises(PolicyError) as caught, governor():
         pass
     [problem] = caught.value.problems
     assert name in problem.what
@@ -305,7 +302,7 @@ with governor() as trial:
 
 
 def test_switched_off_nothing_of_it_is_imported() -> None:
-    change = 'governor(change={"sanitise:  ": "encoder: {enabled: false}\\nsanitise:  "})'
+    change = 'governor(change={"  enabled: true  ": "  enabled: false  "})'
     script = SCRIPT.replace("governor()", change)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

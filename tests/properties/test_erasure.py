@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[2]
 DANA = Principal(id="dana.canary", roles=("support-agent",), tenant="retail")
 LEO = Principal(id="leo.canary", roles=("support-agent",), tenant="retail")
 CHAT = {"action": "chat", "resource": "model:gpt-4o-mini"}
-KEEP = {"on_failure: deny  ": "on_failure: deny\n  keep: {content: both}\n  #"}
+KEEP = {
+    "on_failure: deny  ": "on_failure: deny\n  keep: {content: both}\n  #",
+    "  enabled: true  ": "  enabled: false  ",  # what is kept of a canary is the canary, and no token
+}
 PROMPTS = [f"quokka-{number} marzipan-{number}" for number in range(6)]
 ANSWER = "zeppelin-answer"
 
