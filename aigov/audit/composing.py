@@ -143,5 +143,5 @@ def _boot() -> str:
 def _version() -> str:
     try:
         return metadata.version("aigov-engine")
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, OSError):
         return ""

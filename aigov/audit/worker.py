@@ -32,7 +32,7 @@ from aigov.audit.head import HeadAltered
 from aigov.audit.keys import KeyUnusable
 from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
-from aigov.audit.orphans import CLOSING, OPENING
+from aigov.audit.orphans import CLOSING, OPENING, orphans
 from aigov.audit.publish import SECONDS
 from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, CallWithdrawn, Record, SinkRecovered
 from aigov.audit.settings import AuditSettings
@@ -69,6 +69,7 @@ class Worker:
 
     def __init__(self, folder: Path, *, key: bytes, disk: Disk, settings: AuditSettings) -> None:
         patience = settings.patience_ms / 1000
+        self._folder = folder
         self._store = Store(folder, key=key, disk=disk, patience=patience, key_seconds=settings.key_seconds)
         self._slowly = max(patience, SLOW_SECONDS)
         # Reentrant: a forgotten log is closed by the garbage collector, which may run in the thread itself.
@@ -89,6 +90,7 @@ class Worker:
         self._fault = ""
         self._retry_at = 0.0
         self._calls: dict[str, int] = {}
+        self._doubted: int | None = None  # the segment from which on lines may stand that were refused
         self._refused = 0
         self._late: list[CallWithdrawn] = []
         self._signing: threading.Thread | None = None
@@ -210,6 +212,8 @@ class Worker:
         self._linger = min((time.monotonic() - began) * LINGER_SHARE, LINGER_SECONDS)
         if results is None:
             self._refused += len(records)
+            if self._doubted is None and self._began:
+                self._doubted = self._store.segment
             if opened:
                 self._say_why()
             for pending in batch:
@@ -378,6 +382,9 @@ class Worker:
         self._wait_for_signing()
         self._open()
         withdrawn = {one.call for one in self._late if one.of == CallIntent.kind()}
+        if self._doubted is not None:  # a fault may come after the line was written, and the line stays
+            stand = orphans(self._folder, frozenset({self._store.id}), self._doubted)
+            self._calls.update((one.call, 0) for one in stand)
         left = [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
         self._store.seal([*self._late, *(record for record in left if record.call not in withdrawn)])
 

@@ -98,6 +98,30 @@ def test_whole_lines_that_cannot_be_taken_back_stay_and_are_counted(opened: Open
     assert (report.status, report.writers) == (Status.WHOLE, 1)
 
 
+def test_a_call_that_was_refused_though_its_line_stands_is_closed_as_an_orphan(
+    opened: Open, folder: Path, kit: Any
+) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    kit.fill(log, 1)
+    device.short, device.fail = 10**6, {"write": [errno.EIO], "truncate": [errno.EIO]}
+    with pytest.raises(AuditUnavailable):
+        log.append(kit.intent("refused"))
+    kit.fill(log, 1)
+    log.close()
+    report = verify(folder, kit.key)
+    assert (report.status, report.orphaned_calls) == (Status.WHOLE, 1), report.problems
+
+
+def test_a_version_that_cannot_be_read_is_left_out(folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> str:
+        raise OSError(errno.EIO, "no such luck")
+
+    monkeypatch.setattr("importlib.metadata.version", broken)
+    Log.open(folder, key=kit.key, settings=AuditSettings(patience_ms=60_000)).close()
+    assert canonical.decode(kit.lines(folder)[0]).writer.ver == ""
+
+
 def test_what_waited_for_a_failed_sync_is_written_again_in_a_new_segment(opened: Open, folder: Path, kit: Any) -> None:
     device = kit.FaultyDisk()
     log = opened(device)
