@@ -10,7 +10,8 @@
         assert "jane@example.com" not in model.seen[0]
         assert [record["kind"] for record in trial.calls()] == ["call.intent", "call.outcome"]
 
-What it is not: it switches nothing off and stubs nothing, so it is as strict as production, and as slow.
+What it is not: it switches nothing off and stubs nothing, so it is as strict as production, and as slow. Only its log
+is more patient, where the policy does not say how patient it is: a machine that runs tests is busier than a server.
 Its keys and its log live in a temporary folder that goes with it, so nothing of a trial can be verified,
 restored or resumed later. A test that passes says that the application and *this* policy agree; it does
 not say that the policy is right: that is what `policies/cases/` is for. The provider is a script: it says
@@ -20,6 +21,7 @@ nothing about what a model would answer.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -32,6 +34,7 @@ from aigov.crypto import KeyRing
 from aigov.governor import Governor
 from aigov.types import Principal
 
+AUDIT_SECTION = re.compile(r"^audit:[^\S\n]*(?:#[^\n]*)?\n(?:[ ]{2}[^\n]*\n)+", re.MULTILINE)
 Answer = str | Mapping[str, Any] | BaseException | Callable[..., Any] | None
 
 
@@ -126,6 +129,7 @@ def governor(policies: str | Path | None = None, *, change: Mapping[str, str] | 
         folder = Path(name)
         shutil.copytree(starter_folder() if policies is None else policies, folder / "policies")
         _change(folder / "policies" / "organisation.yaml", change or {})
+        _be_patient(folder / "policies" / "organisation.yaml")
         KeyRing.create(folder / "keys")
         gov = Governor.from_policies(folder / "policies", audit=folder / "audit")
         try:
@@ -142,3 +146,11 @@ def _change(layer: Path, change: Mapping[str, str]) -> None:
         text = text.replace(old, new)
     if change:
         layer.write_text(text, encoding="utf-8")
+
+
+def _be_patient(layer: Path) -> None:
+    """Have calls wait longer for their records, after the last line of the policy's `audit` section."""
+    text = layer.read_text(encoding="utf-8") if layer.exists() else ""
+    section = AUDIT_SECTION.search(text)
+    if section is not None and "patience_ms" not in text:
+        layer.write_text(f"{text[: section.end()]}  patience_ms: 10000\n{text[section.end() :]}", encoding="utf-8")
