@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aigov.privacy.candidates import Candidates
-from aigov.privacy.hits import CEILING, Hit, Nonsense, outermost, sound
+from aigov.privacy.hits import CEILING, Hit, Nonsense, apart, outermost, sound
 from aigov.privacy.patterns import Linear, Stopwatch, Timed
 from aigov.privacy.phones import Phones, TooMany
 from aigov.privacy.surroundings import Support
@@ -244,7 +244,8 @@ def _phones(recognizer: Any, index: int, own: Ask, expressions: Expressions) -> 
             spans = reading.numbers(phones)
         except TooMany:
             return own(reading)
-        return outermost([Hit(entity, start, end, score, index) for start, end in spans])
+        hits = [Hit(entity, start, end, score, index) for start, end in spans]
+        return hits if apart(spans) else outermost(hits)
 
     return ask
 

@@ -63,15 +63,9 @@ class Candidate:
             self._pieces = [self._piece(start, self._trimmed(value)) for start, value in self._cut()]
         return self._pieces
 
-    @property
-    def self_contained(self) -> bool:
-        """Whether every candidate that begins within this one ends where it ends."""
-        return self.plain and self.value[-1].isdigit() and len(self.value.translate(_NOT_DIGITS)) <= _MOST_DIGITS
-
-    @property
-    def most_parts(self) -> int:
-        """In how many parts of a plain one a matcher may look."""
-        return 6 + 2 * sum(map(self.value.count, _SIGNS))
+    def self_contained(self, digits: int) -> bool:
+        """Whether every candidate that begins within this one, of so many digits, ends where it ends."""
+        return self.plain and digits <= _MOST_DIGITS and self.value[-1].isdigit()
 
     def _cut(self) -> Iterator[tuple[int, str]]:
         value = self.value

@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 CEILING = 1.0
@@ -48,6 +49,11 @@ def outermost(hits: list[Hit]) -> list[Hit]:
             kept.append(hit)
             active.append(hit)
     return sorted(kept, key=lambda hit: (-hit.score, hit.start, hit.start - hit.end))
+
+
+def apart(spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether each begins where the one before it ends, or later: then none lies within another."""
+    return all(spans[index][0] >= spans[index - 1][1] for index in range(1, len(spans)))
 
 
 def sound(result: Any, known: frozenset[str], length: int) -> bool:

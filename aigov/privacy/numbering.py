@@ -281,7 +281,11 @@ class Plans:
             if coded is not None:
                 return self.every if coded else 0
             return sum(bit for bit, _, plan in self.regions if plan.after_plus(digits))
-        return sum(bit for bit, plan in self.left_open(digits) if plan.holds(digits))
+        holding = 0
+        for bit, plan in self.left_open(digits):
+            if plan.holds(digits):
+                holding |= bit
+        return holding
 
     def left_open(self, digits: str) -> tuple[tuple[int, Plan], ...]:
         """The regions that the first digits and the length leave open."""

@@ -23,6 +23,7 @@ from aigov.privacy.candidates import Candidate, Candidates, Piece, Signs
 from aigov.privacy.numbering import Plans, Unplanned
 
 MOST_TRIES = 65_535  # after as many wrong candidates a matcher gives a text up
+_MOST_CUTS = 7  # parts before the first of each kind of cut, and the whole; each sign makes two more at most
 _ALONE = 1  # the leniency at which a number need only be valid
 
 
@@ -92,9 +93,9 @@ class _Search:
         """Note what these regions find in a candidate, and from where each goes on."""
         whole = one.whole
         saying = self._saying(whole, regions, one.plain)
-        if saying and one.self_contained:
+        if saying and one.self_contained(len(whole.digits)):
             self._found.append((one.start, one.end))
-            self._count(one.most_parts if saying != regions else 1)
+            self._count(_MOST_CUTS + 2 * (len(one.value) - len(whole.digits)))
             self._go_on(one.end, regions)
             return
         rest = self._note(whole, saying, regions)

@@ -149,7 +149,10 @@ class Support:
 
     def within(self, line: str) -> bool:
         """Whether a context word is part of one of these words, a line each."""
-        return bool(line) and any(word in line for word in self._words)
+        for word in self._words:
+            if word in line:
+                return line != ""
+        return False
 
     @staticmethod
     def raised(score: float) -> float:

@@ -16,6 +16,7 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer
 from aigov.errors import GuardFault
 from aigov.privacy import engine as engines
 from aigov.privacy.words import Words
+from tests.privacy.samples import any_pattern
 
 EVERY_COUNTRY = (
     "au",
@@ -176,7 +177,9 @@ def generated(draw: random.Random, most: int) -> str:
         kind = draw.random()
         if kind < 0.4:
             piece = draw.choice(VALUES)
-        elif kind < 0.6:
+        elif kind < 0.52:
+            piece = any_pattern(draw)
+        elif kind < 0.64:
             piece = near_miss(draw.choice(VALUES), draw)
         elif kind < 0.85:
             piece = draw.choice(WORDS)

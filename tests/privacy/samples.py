@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import warnings
+from collections.abc import Callable
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, get_args
 
+from aigov.privacy.engine import load
+from aigov.privacy.settings import Country
 from aigov.text.outline import Chars, Choice, Repeat, Row, _Reading
 from aigov.text.signs import ALL, DIGIT, LETTER, OTHER, SPACE
 
+BEFORE = (
+    "", "", "x ", "(", "claim # ", "rx ", "prescription no ", "prior auth ", "provider tax id ", "referral: ",
+)  # fmt: skip
 _BEYOND = {
     LETTER: "éжü",
     DIGIT: "٣３",
@@ -17,6 +24,29 @@ _BEYOND = {
     OTHER: "–😀\u200d",
     **dict.fromkeys(range(260, 263), "ſ"),
 }
+
+
+@functools.cache
+def patterns() -> tuple[tuple[Any, int], ...]:
+    """Every pattern of every recogniser, of all countries: the recogniser and which of its patterns."""
+    return tuple(
+        (recognizer, index)
+        for recognizer in load((), get_args(Country))
+        for index in range(len(getattr(recognizer, "patterns", None) or ()))
+    )
+
+
+@functools.cache
+def drawn_from(number: int) -> Callable[[random.Random], str]:
+    """What draws texts that one of the patterns may match, with what lookbehinds want before them."""
+    recognizer, index = patterns()[number]
+    draws = sampler(recognizer.patterns[index].regex.replace("(?i)", ""), int(recognizer.global_regex_flags))
+    return lambda draw: draw.choice(BEFORE) + draws(draw) + draw.choice(("", " y", ")"))
+
+
+def any_pattern(draw: random.Random) -> str:
+    """A text that some pattern may match."""
+    return drawn_from(draw.randrange(len(patterns())))(draw)
 
 
 def sampler(expression: str, flags: int) -> Any:
