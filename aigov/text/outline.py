@@ -29,6 +29,7 @@ from aigov.text.tree import (
     Row,
     ahead,
     alphabet,
+    needs,
     reads,
     shorter,
     total,
@@ -57,7 +58,7 @@ class Outline(NamedTuple):
     limit, `longest` has none either, and the alphabet holds what it looks at: it looks as far as a run of these
     goes, and `ahead` beyond that. `stem`: the bytes from the start of a match to where the gate ends. `also`: gates of
     which each must end a match somewhere in the text; `near`: those that must do so between the start of a match and
-    as far as the expression sees, the rarest first.
+    as far as the expression sees, the rarest first. `digit`: nothing matches in a text without one.
     """
 
     gate: str
@@ -69,6 +70,7 @@ class Outline(NamedTuple):
     stem: frozenset[int]
     also: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
+    digit: bool = False
 
 
 class NotUnderstood(Exception):
@@ -109,11 +111,12 @@ def _outline(whole: Node) -> Outline:
     gate = _gate(shorter(kept, last=False))
     stem = written(alphabet(kept))
     near, also = _wants(whole, behind=False), _wants(whole, behind=True)
+    digit = needs(whole, _DIGITS | {DIGIT})
     far = ahead(whole)
     if far is None:
         seen = written(alphabet(whole) | reads(whole))
-        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near)
-    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near)
+        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near, digit)
+    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit)
 
 
 def _wants(whole: Node, behind: bool) -> tuple[str, ...]:

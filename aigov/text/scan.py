@@ -32,6 +32,7 @@ from aigov.text.outline import Outline, outline
 from aigov.text.signs import Signs
 
 _LOG = logging.getLogger("aigov.text")
+_DIGIT = re.compile(rb"[0-9]").search
 FORMAT = "2"  # of what is kept on disk
 _SUFFIX = ".scan"
 _SHORT = 24  # characters from a start to a gate's end: no look at the text narrows that down
@@ -66,9 +67,12 @@ class Window(NamedTuple):
 
 
 class Scanner:
-    """Expressions compiled for one pass. `made`: how the database came to be; `whole`: expressions without a gate."""
+    """Expressions compiled for one pass. `made`: how the database came to be; `whole`: expressions without a gate.
 
-    __slots__ = ("_always", "_members", "_pass", "_signs", "made", "whole")
+    Most of what is personal holds a digit: a text without one is read by a smaller database, of the other gates.
+    """
+
+    __slots__ = ("_always", "_light", "_members", "_pass", "_signs", "made", "whole")
 
     def __init__(self, expressions: Sequence[Expression], folder: Path | None = None) -> None:
         """Compile, or read what was compiled before from `folder`, where it is kept as well."""
@@ -87,6 +91,10 @@ class Scanner:
                 needs = frozenset(taken[one] for one in (Gate(source, True) for source in one.also) if one in taken)
                 member = _Member(index, None if gate.once else one, _edges(one), needs)
                 self._members.setdefault(taken[gate], []).append(member)
+        sources = {gate for gate, one in zip(seen, outlines, strict=True) if gate and one and not one.digit}
+        sources |= {Gate(source, True) for one in outlines if one and not one.digit for source in one.also}
+        light = sorted(sources & taken.keys())
+        self._light = _renumbered(light, taken, folder) if len(light) < len(taken) else None
 
     def scan(self, text: str) -> Places:
         """Where each expression could match in this text."""
@@ -94,7 +102,8 @@ class Scanner:
         windows: Places = {index: [every] for index in self._always}
         if self._pass is not None and self._members:
             data = self._signs.write(text)
-            hits, marked = self._pass(data), _Marked(data)
+            passing = self._light if self._light is not None and _DIGIT(data) is None else self._pass
+            hits, marked = passing(data), _Marked(data)
             for gate, ends in hits.items():
                 for index, one, edges, also in self._members.get(gate, ()):
                     if also and not also <= hits.keys():
@@ -264,7 +273,7 @@ def _stop(one: Outline, edges: _Edges, data: _Marked, last: int) -> int:
     return min(data.size, data.run_to(edges.alphabet, last) + one.ahead)
 
 
-def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, frozenset[Gate], Made]:
+def _passing(gates: list[Gate], folder: Path | None, aloud: bool = True) -> tuple[Pass | None, frozenset[Gate], Made]:
     """The pass over bytes, the gates that it does without, and how it came to be."""
     try:
         import hyperscan
@@ -273,7 +282,7 @@ def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, froze
     name = _name(version("hyperscan"), gates)
     kept = cache.read(folder, name) if folder else None
     restored = _restored(kept) if kept else None
-    if folder and not restored:
+    if folder and aloud and not restored:
         _LOG.warning("compiling %d patterns, which takes some seconds, once for each set of them", len(gates))
     database, refused = restored or _compiled(gates)
     if folder and database and not restored:
@@ -282,6 +291,20 @@ def _passing(gates: list[Gate], folder: Path | None) -> tuple[Pass | None, froze
             _LOG.warning("the compiled patterns cannot be kept: every start compiles them anew")
     passing = _Pass(database) if database else None
     return passing, frozenset(gates[index] for index in refused), "cached" if restored else "compiled"
+
+
+def _renumbered(light: list[Gate], taken: dict[Gate, int], folder: Path | None) -> Pass | None:
+    """A pass over some of the gates, with the numbers of all; None where it cannot be had."""
+    if not light:
+        return lambda data: {}
+    passing, refused, _ = _passing(light, folder, aloud=False)
+    if refused or passing is None:
+        return None
+
+    def some(data: bytes) -> dict[int, list[int]]:
+        return {taken[light[number]]: ends for number, ends in passing(data).items()}
+
+    return some
 
 
 class _Pass:

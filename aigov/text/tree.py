@@ -162,6 +162,22 @@ def reads(node: Node) -> frozenset[int]:
     return frozenset()
 
 
+def needs(node: Node, among: frozenset[int]) -> bool:
+    """Whether a text without any of these characters surely holds no match of the node."""
+    match node:
+        case Chars(_, possibly):
+            return possibly <= among
+        case Repeat(inner, least, _):
+            return least > 0 and needs(inner, among)
+        case Row(nodes):
+            return any(needs(one, among) for one in nodes)
+        case Choice(nodes):
+            return all(needs(one, among) for one in nodes)
+        case Look():
+            return node.wants is not None and needs(node.wants, among)
+    return False
+
+
 def wanted(node: Node) -> Iterator[Look]:
     """The assertions that every match of the node needs."""
     match node:

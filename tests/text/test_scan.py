@@ -144,6 +144,27 @@ def test_what_is_not_understood_has_no_outline(expression: str) -> None:
     assert outline(expression, FLAGS) is None
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([one for one in PIECES if not regex.search(r"\d", one)]), max_size=40).map("".join))
+def test_a_text_without_digits_is_read_as_any_other(scanner: Scanner, text: str) -> None:
+    places = scanner.scan(text)
+    for index, compiled in enumerate(COMPILED):
+        found = spans(matches(compiled.finditer, text, places.get(index, []), compiled.match))
+        assert found == [span for span in spans(compiled.finditer(text)) if span[0] < span[1]], compiled.pattern
+
+
+@pytest.mark.parametrize(
+    ("expression", "digit"),
+    [(r"a\d?", False), (r"(?:a|\d)b", False), (r"a(?:1|[2-4]){2}", True), (r"(?=\w*\d)\w{3}", True),
+     (r"(?!\d)\w", False),
+     (r"(?:\d|b9)c", True), (r"[\dx]", False), (r"(?<=\d)a", True), (r"٣", False)],
+)  # fmt: skip
+def test_what_needs_a_digit_is_known(expression: str, digit: bool) -> None:
+    seen = outline(expression, FLAGS)
+    assert seen is not None
+    assert seen.digit == digit
+
+
 def test_a_flag_in_the_middle_that_says_nothing_new_is_understood() -> None:
     expression = r"\b(?i)(ab|K1)"
     compiled = regex.compile(expression, FLAGS)
