@@ -13,7 +13,7 @@ from training.templates import TEXTS, unescaped
 INNERMOST = re.compile(r"<<((?:(?!<<|>>).)*)>>", re.DOTALL)
 
 #: Families in which the attack is the whole of a line's choices.
-CARRIED = frozenset(("embedded_long", "planted_languages"))
+CARRIED = frozenset(("embedded_long", "planted_languages", "planted_more"))
 
 
 @dataclass(frozen=True)

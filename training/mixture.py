@@ -19,10 +19,14 @@ from training.tagged import LOCATION, ORGANIZATION, PERSON, Tagged, held_back, s
 OWN_SHARE, PUBLIC_SHARE = 1 / 3, 1 / 5
 CARRIERS = (
     "documents",
+    "documents_more",
     "tool_outputs",
+    "tools_more",
     "emails",
     "support",
+    "long",
     "long_instructions",
+    "requests_more",
     "workflow",
     "data_rows",
     "code",
@@ -62,7 +66,7 @@ class Amounts:
 
 
 def settling(amounts: Amounts) -> Amounts:
-    """The last epoch's: names are known by then, attacks are rarer and need more readings."""
+    """The last epochs': names are known by then, attacks are rarer and need more readings."""
     return replace(
         amounts, fills=amounts.fills // 2, tagged=1, readings=amounts.readings * 2, planted=amounts.planted * 2
     )

@@ -1,6 +1,6 @@
 """From texts to weights: `python -m training.train --data DIR --out DIR`; goes on where it was stopped.
 
-1. An epoch's texts are made anew (`mixture`) and cut into batches of about equal length; the last has more attacks.
+1. An epoch's texts are made anew (`mixture`) and cut into batches of like length; the last two have more attacks.
 2. Labels: what the model gives to all labels that may be right is made likely; what a source does not tag teaches
    nothing.
 3. Hostility: cross entropy, weighed by how far the source is trusted, with soft targets.
@@ -113,7 +113,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--data", type=Path, required=True, help="folder of the public sets")
     ask.add_argument("--out", type=Path, required=True, help="folder for the state and the finished model")
-    ask.add_argument("--epochs", type=int, default=6)
+    ask.add_argument("--epochs", type=int, default=7)
     ask.add_argument("--rate", type=float, default=1.2e-4)
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--threads", type=int, default=2)
@@ -156,7 +156,7 @@ class Training:
 
     def _batches(self, number: int) -> list[list[Encoded]]:
         rng = random.Random(f"{self._asked.seed} {number}")
-        last = number + 1 == self._asked.epochs
+        last = number + 2 >= self._asked.epochs
         texts = epoch(self._sources, rng, settling(self._amounts) if last else self._amounts)
         texts = texts[: self._asked.limit] if self._asked.limit else texts
         encoded: list[Encoded] = []
