@@ -23,7 +23,7 @@ from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.windows import READ
 
 FOLDER = Path(__file__).with_name("weights")
-CARD = "1726c1acbb6b0ab28dcec4e45e66c8a565c046ab4c57e52deda15f81a0d83679"
+CARD = "f2ff70dc5b65c4e2f078cdf1a5db32681f6d0add4a17dbc76875dbb2157e6acd"
 NAME = "EncoderRecognizer"
 OUTPUTS = Outputs("entities", "hostility", "vector")
 NETWORK, TOKENISER = "model.onnx", "tokenizer.json"
