@@ -1,7 +1,8 @@
 """How good weights are on what was held back, as Markdown tables: `python -m training.score --data DIR`.
 
 Entities: a span is found where one of its type shares at least half of what the two cover together.
-Hostility: at the threshold that is named, 1 % of held-back instructions, documents and tool outputs pass for attacks.
+Hostility: at the two thresholds that are named, 1 % of held-back public instructions pass for attacks, and 1 % of
+held-back instructions, documents and tool outputs, many of them written to be mistaken.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from aigov.encoder.engine import Engine
 
+from aigov.encoder.engine import Engine
 from aigov.encoder.weights import FOLDER, loaded
 from training import templates
 from training.mixture import Sources, filled, judged_alone
@@ -133,7 +134,7 @@ def hostility(judged: Judged, held: Sources, folder: Path, most: int) -> None:
     families: dict[str, list[float]] = defaultdict(list)
     attack: dict[str, bool] = {}
     for one in judged_alone(held, 2):
-        if len(families[one.source]) < most:
+        if len(families[one.source]) < (most if one.source != "ordinary_instructions" else 10 * most):
             families[one.source].append(judged(one.text)[1])
             attack[one.source] = bool(one.hostile)
     for line in (folder / "attacks.txt").read_text(encoding="utf-8").splitlines():
@@ -144,12 +145,15 @@ def hostility(judged: Judged, held: Sources, folder: Path, most: int) -> None:
             attack[f"case: {kind}"] = label == "attack"
     known = (*ORDINARY, "case: ordinary", "case: tool_output", "case: document")
     ordinary = np.concatenate([families[name] for name in known if name in families])
-    threshold = float(np.quantile(ordinary, 0.99))
-    print(f"\nThreshold at 1 % of {len(ordinary)} ordinary texts: {threshold:.2f}\n")
-    print("| family | texts | over 0.5 | over 0.9 | over the threshold |\n|---|---|---|---|---|")
+    public = families["ordinary_instructions"]
+    mild, strict = float(np.quantile(public, 0.99)), float(np.quantile(ordinary, 0.99))
+    print(
+        f"\n1 % of {len(public)} public instructions are over {mild:.2f}, of {len(ordinary)} ordinary texts over {strict:.2f}.\n"
+    )
+    print(f"| family | texts | over 0.5 | over {mild:.2f} | over {strict:.2f} |\n|---|---|---|---|---|")
     for name in sorted(families, key=lambda name: (not attack[name], name)):
         family = name.split("_", 1)[-1] if name.startswith(("attack_", "innocent_")) else name
-        print(_line(f"{'attack' if attack[name] else 'innocent'}: {family}", families[name], threshold))
+        print(_line(f"{'attack' if attack[name] else 'innocent'}: {family}", families[name], (0.5, mild, strict)))
     of = {
         "all attacks": [score for name, scores in families.items() if attack[name] for score in scores],
         "all ordinary texts": ordinary,
@@ -158,12 +162,12 @@ def hostility(judged: Judged, held: Sources, folder: Path, most: int) -> None:
         ],
     }
     for name, scores in of.items():
-        print(_line(f"**{name}**", scores, threshold))
+        print(_line(f"**{name}**", scores, (0.5, mild, strict)))
 
 
-def _line(name: str, scores: Sequence[float], threshold: float) -> str:
+def _line(name: str, scores: Sequence[float], thresholds: Sequence[float]) -> str:
     values = np.array(scores)
-    shares = " | ".join(f"{(values > over).mean():.1%}" for over in (0.5, 0.9, threshold))
+    shares = " | ".join(f"{(values > over).mean():.1%}" for over in thresholds)
     return f"| {name} | {len(values)} | {shares} |"
 
 
