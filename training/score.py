@@ -148,7 +148,7 @@ def hostility(judged: Judged, held: Sources, folder: Path, most: int) -> None:
     public = families["ordinary_instructions"]
     mild, strict = float(np.quantile(public, 0.99)), float(np.quantile(ordinary, 0.99))
     print(
-        f"\n1 % of {len(public)} public instructions are over {mild:.2f}, of {len(ordinary)} ordinary texts over {strict:.2f}.\n"
+        f"\n1 % of {len(public)} public instructions are over {mild:.2f}, of {len(ordinary)} texts over {strict:.2f}.\n"
     )
     print(f"| family | texts | over 0.5 | over {mild:.2f} | over {strict:.2f} |\n|---|---|---|---|---|")
     for name in sorted(families, key=lambda name: (not attack[name], name)):
