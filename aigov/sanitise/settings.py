@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     injection: Orders = "review"
     injection_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     hostility: Judged = "review"
-    hostility_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
+    hostility_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.75
     trusted_roles: tuple[Literal["system", "developer"], ...] = ()
     output: Output = Output()
     max_chars: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARS)] = 200_000
