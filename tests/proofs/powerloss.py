@@ -256,8 +256,8 @@ class Trial:
         self.busy = gone
         gone.seal([])
         gone.drop()
-        self.told([])
         self.stores.remove(gone)
+        self.told([])
 
     def die(self) -> None:
         """A writer is killed."""
