@@ -253,6 +253,8 @@ class Trial:
         """A writer closes."""
         gone = self.one()
         self.told([])
+        while self.waiting:  # it may have appended once more meanwhile
+            self.told([])
         self.busy = gone
         gone.seal([])
         gone.drop()
