@@ -30,7 +30,7 @@ today = time.gmtime().tm_wday
 def in_force(days):
     layer.write_text(starter + f'''
 plugins:
-  acme-codenames: {{names: [Blue Heron]}}
+  acme-codenames: {{names: [nightjar]}}
   acme-hours: {{open: "00:00", close: "23:59", days: {days}}}
 ''')
 
@@ -40,7 +40,7 @@ def call(gov):
         sent.append(text)
         return text
     try:
-        answer = gov.call(provider, "about Blue Heron", action="chat", resource="model:gpt-4o-mini", principal=dana)
+        answer = gov.call(provider, "the nightjar budget", action="chat", resource="model:gpt-4o-mini", principal=dana)
     except Denied as denied:
         answer = str(denied.decision.reasons[0].code)
     return [*sent, answer]
@@ -75,8 +75,8 @@ def test_the_examples_govern_calls(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     closed, (sent, answer) = json.loads(done.stdout)
     assert closed == ["acme_hours.closed"]
-    assert "Heron" not in sent
+    assert "nightjar" not in sent
     assert "PROJECT_CODENAME" in sent
-    assert answer == "about Blue Heron"
+    assert answer == "the nightjar budget"
     counts = json.loads((tmp_path / "office" / "acme-counts.json").read_text())["counts"]
     assert (counts["call.denied"], counts["call.intent"], counts["call.outcome"]) == (1, 1, 1)

@@ -70,7 +70,7 @@ def test_json_in_json_in_json(shared: Trial) -> None:
     text = json.dumps({"a": json.dumps({"b": json.dumps({"to": f'"Jane"\n<{MAIL}>', "card": 4111111111111111})})})
     sent, back = seen(shared, text)
     inner = json.loads(json.loads(json.loads(sent)["a"])["b"])
-    assert inner["to"].startswith('"Jane"\n<[EMAIL_ADDRESS_')
+    assert "\n<[EMAIL_ADDRESS_" in inner["to"]
     assert inner["card"].startswith("[CREDIT_CARD_")
     assert back == text
 
