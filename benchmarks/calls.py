@@ -4,7 +4,9 @@
 
 `bare`: Presidio's `AnalyzerEngine.analyze` on the question and on the answer. `governed`: the whole call through
 the starter policy, two durable records included, with a provider that answers at once. `log`: one durable append,
-twice. `added`: what the governed call takes on top of the analysis. Texts do not repeat. Medians in milliseconds.
+twice. `added`: what the governed call takes on top of the analysis. All of these without the encoder, as Presidio's
+analysis here has no model; `encoder`: the whole call with it, its word on hostility unheard, since the texts make no
+sense. Texts do not repeat. Medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from benchmarks.privacy import PlainWords, presidio
 
 SIZES = (100, 1_000, 10_000)
 CHAT = {"action": "chat", "resource": "model:gpt-4o-mini"}
+PATTERNS = {"enabled: true ": "enabled: false "}
+READING = {"bidi: deny": "hostility: allow\n  bidi: deny"}
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
 PROSE = """the parcel arrived late and one box was open so please look into it and tell me what happens next
 because my order was a present and the colour is not the one that I wanted thank you for your help"""
@@ -87,6 +91,16 @@ def sizes(trial: Trial, rounds: int) -> list[dict[str, float]]:
     return rows
 
 
+def with_encoder(trial: Trial, rows: list[dict[str, float]], rounds: int) -> list[dict[str, float]]:
+    """The rows with what the whole call takes where the encoder reads it."""
+    draw = random.Random(8)
+    ask: Any = trial.gov.guard(**CHAT)(lambda question: "fine " + question)
+    with trial.gov.acting_as(DANA):
+        return [
+            row | {"encoder": median_ms(ask, [text(draw, int(row["chars"])) for _ in range(rounds)])} for row in rows
+        ]
+
+
 def throughput(trial: Trial, seconds: float) -> list[dict[str, Any]]:
     """Calls a second of a 100-character question, by how many ask at once."""
     question = text(random.Random(9), 100)
@@ -134,8 +148,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with governor() as trial:
+    with governor(change=PATTERNS) as trial:
         rows, rates = sizes(trial, options.rounds), throughput(trial, options.seconds)
+    with governor(change=READING) as trial:
+        rows = with_encoder(trial, rows, options.rounds)
     if options.json:
         for row in [*rows, *rates]:
             print(json.dumps(row))

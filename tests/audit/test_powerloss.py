@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,16 @@ def lost(*arguments: str) -> list[dict[str, Any]]:
     memory = Path("/dev/shm")
     where = ["--folder", str(memory)] if os.access(memory, os.W_OK) else []
     command = [sys.executable, "-m", "tests.proofs.powerloss", "--json", *where, *arguments]
-    running = [
-        subprocess.Popen([*command, "--seed", seed], cwd=ROOT, text=True, stdout=subprocess.PIPE)
-        for seed in ("0", "1000000")
-    ]
-    return [json.loads(one.communicate(timeout=900)[0]) for one in running]
+    with ExitStack() as held:
+        running = [
+            held.enter_context(
+                subprocess.Popen([*command, "--seed", seed], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+            )
+            for seed in ("0", "1000000")
+        ]
+        told = [one.communicate(timeout=900)[0] for one in running]
+    assert [one.returncode for one in running] == [0, 0], told
+    return [json.loads(one) for one in told]
 
 
 @pytest.mark.timeout(900)
