@@ -252,6 +252,7 @@ class Life(RuleBasedStateMachine):
                 self.run_into(writer)
         self.take([future.result() for future in futures if future.done() and not future.exception()])
         self.is_dead(writer, b"" if doing == "close" else more)
+        self.look()
 
     @precondition(lambda self: self.writers)
     @rule(which=st.integers(0, 1))
