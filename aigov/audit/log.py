@@ -135,8 +135,8 @@ class Log:
     def close(self) -> None:
         """Write what is queued and, where no other writer lives, seal the log. Idempotent.
 
-        Calls of this log that have no outcome are recorded as `call.orphaned`. Raises AuditUnavailable
-        where the log could not be sealed; it is closed all the same.
+        Calls of this log that have no outcome are recorded as `call.orphaned`. Waits for as long as the log grows.
+        Raises AuditUnavailable where the log could not be sealed; it is closed all the same.
         """
         self._closed = True
         why = self._worker.stop()

@@ -34,7 +34,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from aigov.audit import keys
 from aigov.audit.canonical import NotARecord, micros
@@ -44,7 +46,7 @@ from aigov.audit.end import Damaged
 from aigov.audit.founding import RESERVE, head_of, keep_reserve, make_folders
 from aigov.audit.head import Head
 from aigov.audit.living import Living
-from aigov.audit.orphans import orphans, starts
+from aigov.audit.orphans import orphans, starts, unended
 from aigov.audit.publish import Publisher
 from aigov.audit.records import (
     Heartbeat,
@@ -159,6 +161,11 @@ class Store:
         return self._tail.end.records > self._publisher.covered
 
     @property
+    def records(self) -> int:
+        """How many records the log is known to have."""
+        return self._tail.end.records
+
+    @property
     def idle(self) -> float:
         """Seconds since the log was last seen to grow."""
         return time.monotonic() - self._tail.grew_at
@@ -220,12 +227,15 @@ class Store:
         self._publish(force=True)
         return said[0].next
 
-    def seal(self, left: Sequence[Record]) -> bool:
+    def seal(self, left: Sequence[Record] = (), since: int | None = None) -> bool:
         """Write `left` and stop; the last living writer seals the log. Returns whether it did.
 
+        `since`: the first segment in which this writer may have left calls open, which are recorded then.
         Raises OSError, Damaged, HeadAltered, KeyUnusable.
         """
         self._write_own(left)
+        if since is not None:
+            self._record_orphans(frozenset({self.id}), since, "closed")
         self._see_to_the_dead()
         with self._appending(self._slowly) as found:
             self._living.leave()
@@ -253,23 +263,34 @@ class Store:
         return [] if self._tail.end.records else [LogGenesis(origin=self.origin, key=head.key)]
 
     def _see_to_the_dead(self) -> None:
-        """Record the calls that dead writers left open. Their lines are final, so no lock is needed to look."""
+        """Record who died, and the calls that they left open."""
         dead: frozenset[str] = frozenset()
         with locked(self._append_lock, self._slowly):
             dead = self._living.dead()
         if dead:
             untold = dead - self._told_dead
-            found = starts(WriterStart(), untold) if untold else []
-            self._write_own([*found, *orphans(self._folder, dead, self._living.since())])
+            self._write_own(starts(WriterStart(), untold) if untold else ())
+            self._record_orphans(dead, self._living.since(), "crashed")
             self._living.forget(dead)
             self._told_dead -= dead
 
+    def _record_orphans(self, writers: frozenset[str], first: int, why: Literal["crashed", "closed"]) -> None:
+        """Record the calls that `writers` left open: those that nobody ends before it is written."""
+        known = self._tail.end
+        found = orphans(self._folder, writers, first, why)
+        for start in range(0, len(found), OWN_RECORDS):
+            self._say_own(partial(unended, self._folder, found[start : start + OWN_RECORDS], known))
+
     def _write_own(self, records: Sequence[Record]) -> None:
-        """Append what the log itself has to say; that it cannot be written is a fault, not the caller's."""
+        """Append what the log itself has to say, in batches of some size."""
         for start in range(0, len(records), OWN_RECORDS):
-            for result in self.write(records[start : start + OWN_RECORDS]):
-                if isinstance(result, NotARecord):
-                    raise result
+            self._say_own(partial(list, records[start : start + OWN_RECORDS]))
+
+    def _say_own(self, say: Callable[[], Sequence[Record]]) -> None:
+        """Append what the log itself has to say; that it cannot be written is a fault, not the caller's."""
+        for result in self._append(say, rotate=True):
+            if isinstance(result, NotARecord):
+                raise result
 
     # -- appending -------------------------------------------------------------------------------
 

@@ -32,9 +32,9 @@ from aigov.audit.head import HeadAltered
 from aigov.audit.keys import KeyUnusable
 from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
-from aigov.audit.orphans import CLOSING, OPENING, orphans
+from aigov.audit.orphans import CLOSING, OPENING
 from aigov.audit.publish import SECONDS
-from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, CallWithdrawn, Record, SinkRecovered
+from aigov.audit.records import CallIntent, CallOutcome, CallWithdrawn, Record, SinkRecovered
 from aigov.audit.settings import AuditSettings
 from aigov.audit.store import BEAT_SECONDS, SLOW_SECONDS, Receipt, Store, SyncFailed, Unsure
 from aigov.errors import AuditUnavailable
@@ -69,7 +69,6 @@ class Worker:
 
     def __init__(self, folder: Path, *, key: bytes, disk: Disk, settings: AuditSettings) -> None:
         patience = settings.patience_ms / 1000
-        self._folder = folder
         self._store = Store(folder, key=key, disk=disk, patience=patience, key_seconds=settings.key_seconds)
         self._slowly = max(patience, SLOW_SECONDS)
         # Reentrant: a forgotten log is closed by the garbage collector, which may run in the thread itself.
@@ -127,7 +126,10 @@ class Worker:
             return True
 
     def stop(self) -> str:
-        """Write what is queued, seal, and end the thread. Returns why that failed, or ""."""
+        """Write what is queued, seal, and end the thread. Returns why that failed, or "".
+
+        Waits for as long as the log grows.
+        """
         with self._lock:
             first, self._stopping = not self._stopping, True
             self._filled.notify_all()
@@ -135,7 +137,10 @@ class Worker:
             thread = self._thread
         if thread is None or not first or thread is threading.current_thread():
             return ""
-        thread.join(2 * self._slowly)
+        before = -1
+        while thread.is_alive() and before != self._store.records:
+            before = self._store.records
+            thread.join(2 * self._slowly)
         return "the disk did not answer in time" if thread.is_alive() else self._fault
 
     @property
@@ -381,12 +386,10 @@ class Worker:
     def _seal(self) -> None:
         self._wait_for_signing()
         self._open()
-        withdrawn = {one.call for one in self._late if one.of == CallIntent.kind()}
+        begun = set(self._calls.values())
         if self._doubted is not None:  # a fault may come after the line was written, and the line stays
-            stand = orphans(self._folder, frozenset({self._store.id}), self._doubted)
-            self._calls.update((one.call, 0) for one in stand)
-        left = [CallOrphaned(call=call, left_by=self._store.id, why="closed") for call in sorted(self._calls)]
-        self._store.seal([*self._late, *(record for record in left if record.call not in withdrawn)])
+            begun.add(self._doubted)
+        self._store.seal(self._late, min(begun, default=None))
 
 
 def _settle(pending: Pending, results: Sequence[Result]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import canonical, disk, publish, reader, worker
+from aigov.audit import canonical, disk, publish, reader, store, worker
 from aigov.audit.log import Log
 from aigov.audit.records import PluginFault
 from aigov.audit.settings import AuditSettings
+from aigov.audit.store import Store
 from aigov.audit.verify import Status, verify
 from aigov.errors import AuditUnavailable
 
@@ -223,6 +225,48 @@ def test_a_log_that_cannot_be_sealed_says_so_and_is_closed(opened: Open, folder:
         log.close()
     assert log.failed
     assert verify(folder, kit.key).status == Status.INCOMPLETE
+
+
+def test_closing_gives_up_on_a_disk_that_does_nothing(opened: Open, folder: Path, kit: Any) -> None:
+    device = kit.FaultyDisk()
+    log = opened(device)
+    log._worker._slowly = 0.01
+    device.hold.clear()
+    with pytest.raises(AuditUnavailable, match="did not answer in time"):
+        log.close()
+    device.hold.set()
+
+
+def test_closing_waits_for_as_long_as_the_log_grows(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened()
+    for _ in range(3):
+        log.append(kit.intent())
+    held, thread, gate, put = log._worker._store, log._worker._thread, threading.Semaphore(0), Store._put
+
+    def when_let(self: Store, records: Any) -> Any:
+        if records:
+            gate.acquire()
+        return put(self, records)
+
+    class Impatient:
+        """A thread that has written one more batch whenever whoever waits for it has lost patience."""
+
+        is_alive = thread.is_alive
+
+        def join(self, seconds: float) -> None:
+            before = held.records
+            gate.release()
+            while thread.is_alive() and held.records == before:
+                time.sleep(0.001)
+
+    monkeypatch.setattr(store, "OWN_RECORDS", 1)
+    monkeypatch.setattr(Store, "_put", when_let)
+    log._worker._thread = Impatient()
+    log.close()
+    report = verify(folder, kit.key)
+    assert (report.status, report.orphaned_calls) == (Status.WHOLE, 3)
 
 
 @pytest.mark.parametrize("room", [*range(0, 3000, 157), 5000, 9000])

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import canonical, reader, worker
+from aigov.audit import canonical, reader, store, worker
 from aigov.audit import log as log_module
 from aigov.audit.log import Log
 from aigov.audit.records import CallOutcome, PluginFault, StreamOpened, new_id
@@ -133,6 +133,40 @@ def test_calls_left_open_are_recorded_at_closing(opened: Open, folder: Path, kit
     assert (orphan.call, orphan.why) == (call, "closed")
     report = verify(folder, kit.key)
     assert (report.status, report.orphaned_calls) == (Status.WHOLE, 1)
+
+
+def test_a_call_that_another_process_ended_is_no_orphan_of_the_one_that_began_it(
+    opened: Open, folder: Path, kit: Any
+) -> None:
+    first, second = opened(), opened()
+    calls = [first.append(kit.intent()).call for _ in range(3)]
+    second.append(kit.outcome(calls[1]))
+    first.close()
+    second.close()
+    found = [record for record in reader.records(folder) if record["kind"] == "call.orphaned"]
+    assert [record["call"] for record in found] == [calls[0], calls[2]]
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_call_that_is_ended_while_its_log_looks_for_open_ones_is_no_orphan(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opened(), opened()
+    calls = [first.append(kit.intent()).call for _ in range(2)]
+    look = store.orphans
+
+    def looked(*arguments: Any) -> list[Any]:
+        found = look(*arguments)
+        second.append(kit.outcome(calls[0]))
+        return found
+
+    monkeypatch.setattr(store, "orphans", looked)
+    first.close()
+    monkeypatch.undo()
+    second.close()
+    found = [record for record in reader.records(folder) if record["kind"] == "call.orphaned"]
+    assert [(record["call"], record["why"]) for record in found] == [(calls[1], "closed")]
+    assert verify(folder, kit.key).status == Status.WHOLE
 
 
 def test_the_context_manager_closes_and_lets_the_error_pass(folder: Path, kit: Any) -> None:

@@ -166,11 +166,12 @@ class Life(RuleBasedStateMachine):
         self.open_calls[call] = writer
 
     @precondition(lambda self: self.open_calls)
-    @rule(which=st.integers(0, 9))
-    def end(self, which: int) -> None:
+    @rule(which=st.integers(0, 9), by=st.integers(0, 1))
+    def end(self, which: int, by: int) -> None:
+        """A call ends, in the process that began it or in another."""
         call = list(self.open_calls)[which % len(self.open_calls)]
-        writer = self.open_calls.pop(call)
-        self.take([writer.log.append(CallOutcome(call=call, outcome="released"))])
+        del self.open_calls[call]
+        self.take([self.writer(by).log.append(CallOutcome(call=call, outcome="released"))])
         self.ended.add(call)
 
     @precondition(lambda self: self.writers)
