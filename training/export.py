@@ -2,10 +2,9 @@
 
 `python -m training.export --trained DIR --data DIR --out aigov/encoder/weights`
 
-1. Word pieces in scripts of which no text is trained on are taken out of the vocabulary: they cost bytes.
-2. Export in single precision, attention written out; weights in eight bits, a scale for each channel.
-3. Hostility is calibrated on what was held back, as the eight-bit model gives it.
-4. The card names digests, labels, cases, limits and the figures of the calibration.
+1. Export in single precision, attention written out; weights in eight bits, a scale for each channel.
+2. Hostility is calibrated on what was held back, as the eight-bit model gives it.
+3. The card names digests, labels, cases, limits and the figures of the calibration.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -28,40 +26,13 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from aigov.encoder.cases import NAMES, classes
-from training import base
+from training import base, vocabulary
 from training.encode import PIECES
 from training.mixture import Sources, judged_alone
 from training.model import Judge
 from training.tagged import LABELS, Tagged
 
 NAMES_OF_OUTPUTS = ("entities", "hostility", "vector")
-
-
-def kept(tokenizer: dict[str, Any]) -> list[str]:
-    """The pieces that stay, in their order: special ones, and Latin, Greek and Cyrillic ones and signs."""
-    vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
-    special = {one["content"] for one in tokenizer["added_tokens"]}
-    return [piece for piece in vocabulary if piece in special or (not piece.startswith("[unused") and _read(piece))]
-
-
-def _read(piece: str) -> bool:
-    return all(ord(char) < 0x530 or 0x2000 <= ord(char) < 0x2E80 for char in piece)
-
-
-def trimmed(model: Judge, tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """The tokeniser with fewer pieces, and the model's table of them cut alike, in place."""
-    old, pieces = tokenizer["model"]["vocab"], kept(tokenizer)
-    table = model.bert.embeddings.word_embeddings.weight.data[[old[piece] for piece in pieces]]
-    model.bert.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(table, padding_idx=0)
-    new = {piece: at for at, piece in enumerate(pieces)}
-    for one in tokenizer["added_tokens"]:
-        one["id"] = new[one["content"]]
-    for one in tokenizer["post_processor"].get("special_tokens", {}).values():
-        one["ids"] = [new[token] for token in one["tokens"]]
-    for which in ("sep", "cls"):
-        if which in tokenizer["post_processor"]:
-            tokenizer["post_processor"][which][1] = new[tokenizer["post_processor"][which][0]]
-    return {**tokenizer, "model": {**tokenizer["model"], "vocab": new}, "padding": None, "truncation": None}
 
 
 def to_onnx(model: Judge, path: Path) -> None:
@@ -145,9 +116,9 @@ def main() -> None:
     model.load_state_dict(torch.load(asked.trained / "model.pt", weights_only=True))
     # Of the other ways to attend the export makes masks that take a third of the time of a long text.
     model.bert.set_attn_implementation("eager")
-    tokenizer = trimmed(model, json.loads((base.folder() / "tokenizer.json").read_text(encoding="utf-8")))
+    read = vocabulary.trimmed(vocabulary.published(base.folder()))
     (asked.out / "tokenizer.json").write_text(
-        json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+        json.dumps(read, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
     )
     with tempfile.TemporaryDirectory() as scratch:
         full = Path(scratch) / "full.onnx"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training import hostile, public, templates
 from training.fillers import LANGUAGES, Filler
-from training.noise import noisy, swapped, without_words
+from training.noise import noisy, swapped, unread, without_words
 from training.tagged import LOCATION, ORGANIZATION, PERSON, Tagged, held_back, shifted
 
 OWN_SHARE, PUBLIC_SHARE = 1 / 3, 1 / 5
@@ -63,6 +63,7 @@ class Amounts:
     readings: int = 3
     planted: int = 1400
     intents: int = 2500
+    unread: int = 150
 
 
 def settling(amounts: Amounts) -> Amounts:
@@ -156,7 +157,8 @@ def _judged(sources: Sources, rng: random.Random, amounts: Amounts) -> list[Tagg
     intents = [one for one in sources.prompts if one.source in ("clinc150", "banking77", "bitext")]
     prompts = [one for one in sources.prompts if one.source not in ("clinc150", "banking77", "bitext")]
     some = rng.sample(intents, min(amounts.intents, len(intents)))
-    return [_worn(one, rng) for one in (*own, *planted, *prompts, *some)]
+    blank = [Tagged(unread(rng, 40), known=frozenset(), hostile=0.0, source="unread") for _ in range(amounts.unread)]
+    return [_worn(one, rng) for one in (*own, *planted, *prompts, *some, *blank)]
 
 
 def _worn(one: Tagged, rng: random.Random) -> Tagged:

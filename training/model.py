@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from training.tagged import LABELS
+from training.vocabulary import cut
 
 CASES = 8
 
@@ -23,7 +24,7 @@ class Judge(nn.Module):
 
     def __init__(self, base: Path) -> None:
         super().__init__()
-        self.bert = BertModel.from_pretrained(str(base), add_pooling_layer=False, attn_implementation="sdpa")
+        self.bert = cut(BertModel.from_pretrained(str(base), add_pooling_layer=False, attn_implementation="sdpa"), base)
         width = self.bert.config.hidden_size
         plain = self.bert.embeddings.token_type_embeddings.weight.data[0]
         self.bert.embeddings.token_type_embeddings = nn.Embedding(CASES, width)
@@ -56,7 +57,7 @@ class Judge(nn.Module):
 
 def teacher(base: Path) -> BertModel:
     """The base model as it is: what a sentence meant before anything was learnt."""
-    return BertModel.from_pretrained(str(base), add_pooling_layer=False).eval()
+    return cut(BertModel.from_pretrained(str(base), add_pooling_layer=False), base).eval()
 
 
 @torch.no_grad()

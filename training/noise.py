@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from training.tagged import Span, Tagged
+from training.tagged import Span, Tagged, shifted
 
 OCR = {"l": "1", "O": "0", "o": "0", "I": "l", "m": "rn", "e": "c", "S": "5", "B": "8", "i": "!", "g": "9"}
 KEYS = dict(zip("abcdefghijklmnopqrstuvwxyz", "sbvfersgiojlknmopwsaeidgzu".replace(" ", ""), strict=False))
@@ -113,6 +113,35 @@ def plain_letters(tagged: Tagged, rng: random.Random) -> Tagged:
     return rewrite(tagged, lambda _, char: char.translate(table))
 
 
+#: Scripts that the model does not read, each as its first and last letter and what stands between words.
+UNREAD = (
+    (0x4E00, 0x9FA5, ""),
+    (0x3041, 0x30FA, ""),
+    (0xAC00, 0xD7A3, " "),
+    (0x0627, 0x064A, " "),
+    (0x05D0, 0x05EA, " "),
+    (0x0905, 0x0939, " "),
+    (0x0E01, 0x0E2E, ""),
+)
+
+
+def unread(rng: random.Random, most: int = 20) -> str:
+    """Up to so many words in a script that the model does not read."""
+    first, last, between = rng.choice(UNREAD)
+    words = (
+        "".join(chr(rng.randint(first, last)) for _ in range(rng.randint(1, 6))) for _ in range(rng.randint(1, most))
+    )
+    return between.join(words) + rng.choice(("", ".", "!", "?", "\u3002", "\uff01", "\u061f"))
+
+
+def beside_unread(tagged: Tagged, rng: random.Random) -> Tagged:
+    """Words that the model cannot read before or after the text, or on both sides."""
+    before, after = rng.choice(((True, False), (False, True), (True, True)))
+    front = unread(rng) + rng.choice((" ", "\n")) if before else ""
+    back = rng.choice((" ", "\n")) + unread(rng) if after else ""
+    return replace(tagged, text=front + tagged.text + back, spans=shifted(tagged.spans, len(front)))
+
+
 CHANGES: tuple[tuple[float, Callable[[Tagged, random.Random], Tagged]], ...] = (
     (0.14, lower),
     (0.06, upper),
@@ -123,6 +152,7 @@ CHANGES: tuple[tuple[float, Callable[[Tagged, random.Random], Tagged]], ...] = (
     (0.03, scanned),
     (0.05, unbroken),
     (0.05, plain_letters),
+    (0.02, beside_unread),
 )
 
 

@@ -20,17 +20,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training import base
+from training import base, vocabulary
 from training.encode import ANY, Encoded, encode
 from training.mixture import Amounts, Sources, epoch, settling
 from training.model import Judge, meant, teacher
+from training.shipped import restore
 from training.tagged import LABELS
 
 BATCH_PIECES = 3072
+MEANING_EVERY = 5  # batches: the base model reads one in so many too
 SOFT = 0.02  # hostility is never taken to be quite certain
 
 
@@ -117,6 +118,7 @@ def main() -> None:
     ask.add_argument("--rate", type=float, default=1.2e-4)
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--threads", type=int, default=2)
+    ask.add_argument("--begin", type=Path, help="folder of exported weights to go on from; the base model unless given")
     ask.add_argument("--without", nargs="*", default=[], help="families that are held back whole")
     ask.add_argument("--limit", type=int, default=0, help="texts an epoch, for a trial")
     for name, value in vars(Amounts()).items():
@@ -133,12 +135,12 @@ class Training:
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self._asked = asked
-        self._tokenizer = Tokenizer.from_file(str(base.folder() / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = vocabulary.tokenizer(base.folder())
         self._sources = Sources.of(asked.data, held=False, without=frozenset(asked.without))
         self._amounts = Amounts(**{name: getattr(asked, name) for name in vars(Amounts())})
         self._model, self._teacher = Judge(base.folder()), teacher(base.folder())
+        if asked.begin:
+            restore(self._model, asked.begin / "model.onnx")
         self._mean = Mean(self._model)
         self._optimiser = torch.optim.AdamW(groups(self._model, asked.rate), weight_decay=0.01, fused=True)
         self._half = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2") and _has_bf16()
@@ -171,7 +173,7 @@ class Training:
         bar = tqdm(made, desc=f"epoch {number + 1}", mininterval=20)
         for at, batch in enumerate(bar):
             self._pace(number + at / len(made))
-            losses = self._losses(tensors(batch), at % 3 == 0)
+            losses = self._losses(tensors(batch), at % MEANING_EVERY == 0)
             self._optimiser.zero_grad()
             (losses["labels"] + 0.5 * losses["hostility"] + losses["meaning"]).backward()
             nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
@@ -190,7 +192,7 @@ class Training:
         return {
             "labels": label_loss(labels, batch["allowed"]),
             "hostility": hostility_loss(hostility, batch["hostile"], batch["weight"]),
-            "meaning": apart * 3 if meaning else apart,
+            "meaning": apart * MEANING_EVERY,
         }
 
     def _pace(self, done: float) -> None:
