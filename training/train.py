@@ -168,6 +168,7 @@ class Training:
 
     def _epoch(self, number: int) -> dict[str, float]:
         made = self._batches(number)
+        torch.manual_seed(1000 * self._asked.seed + number)  # an epoch is the same whether or not one stopped before it
         total = {"labels": 0.0, "hostility": 0.0, "meaning": 0.0}
         self._model.train()
         bar = tqdm(made, desc=f"epoch {number + 1}", mininterval=20)
