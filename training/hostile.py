@@ -12,6 +12,8 @@ from training.templates import TEXTS, unescaped
 
 INNERMOST = re.compile(r"<<((?:(?!<<|>>).)*)>>", re.DOTALL)
 
+ORPHAN = re.compile(r"([.!?])\s*[.!?](?=\s|$)")  # the end of a sentence that was taken out
+
 #: Families in which the attack is the whole of a line's choices.
 CARRIED = frozenset(("embedded_long", "planted_languages", "planted_more"))
 
@@ -47,7 +49,7 @@ def _without(text: str) -> str:
     """What carries an attack, innocent without it."""
     while INNERMOST.search(text):
         text = INNERMOST.sub("", text)
-    return re.sub(r" {2,}", " ", text)
+    return re.sub(r" {2,}", " ", ORPHAN.sub(r"\1", text))
 
 
 def choose(pattern: Pattern, rng: random.Random) -> str:
