@@ -1,27 +1,20 @@
 """The front door: one policy in front of every call that an application makes.
 
-A `Governor` owns all state: the snapshot in force, who is acting, the sessions, the log and the review
-desk. A snapshot is swapped whole, so no call is ever judged by a mixture of two policies.
+A `Governor` owns all state: the policy in force, who is acting, the sessions, the log and the review desk.
 
 Invariants:
 * Who acts is kept in context variables alone: a task and `asyncio.to_thread` inherit them; another
   thread has none and is refused, unless the function went through `bind`.
-* A policy folder that cannot be read never loosens anything: the snapshot in force stays.
 * Exceptions are raised outside of handlers and hold codes, never content.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
-import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
-
-import msgspec
 
 import aigov.account as account
 import aigov.binding as binding
@@ -30,26 +23,24 @@ import aigov.drivers as drivers
 import aigov.flow as flow
 import aigov.questions as questions
 import aigov.resuming as resuming
-from aigov.access.adapters import Rows
 from aigov.audit import records
-from aigov.audit.log import Receipt
 from aigov.calls import Guarded, Scope
 from aigov.crypto import KeyRing
-from aigov.errors import AuditUnavailable, Denied, GuardFault, PolicyError, ReviewError
-from aigov.passage import Content, Request, Snapshot
+from aigov.errors import AuditUnavailable, Denied, GuardFault, ReviewError
+from aigov.in_force import InForce
+from aigov.passage import Request
 from aigov.privacy.explain import Explained
+from aigov.recording import Recorder
 from aigov.review.cases import Case, Claim, Status
 from aigov.review.desk import TICKET, Desk
 from aigov.sessions import Conversation, Redacted, Sessions
-from aigov.snapshot import Loaded, load, stamp
-from aigov.stores import PEOPLE_LABEL, Stores
+from aigov.snapshot import Loaded, load
+from aigov.stores import Stores
 from aigov.types import Decision, Direction, Finding, Principal
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LOOK_EVERY_S = 1.0
 REMEMBERED = 1_000  # texts of a batch
-EXPIRE_EVERY_S = 3_600.0
 
 
 class BrokenObservers:
@@ -87,33 +78,18 @@ class Governor:
     def __init__(
         self, folder: Path, keys: KeyRing, loaded: Loaded, stores: Stores, broken: BrokenObservers | None = None
     ) -> None:
-        self._folder = folder
-        self._keys = keys
-        self._loaded = loaded
         self._stores = stores
-        self._broken = broken
+        self._recorder = Recorder(stores, keys, lambda: self._force.loaded)
+        self._force = InForce(folder, keys, loaded, self._recorder, broken)
         self._sessions = Sessions()
         self._functions = resuming.Functions()
         self._principal: contextvars.ContextVar[Principal | None] = contextvars.ContextVar("principal", default=None)
         self._talk: contextvars.ContextVar[Conversation | None] = contextvars.ContextVar("session", default=None)
         self._call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
-        self._swapping = threading.Lock()
-        self._adapter: Any = None
-        self._rules: Rows | None = None
-        self._told = object()
-        self._unrecorded_why = ""
-        self._seen = loaded.stamp
-        self._look_at = 0.0
-        self._people = stores.people(keys.derive(PEOPLE_LABEL))
-        self._payloads = stores.payloads(self._people)
-        self._eraser = stores.eraser(
-            self._people, self._payloads, self._record, lambda name: cast("tuple[int, int]", self._keep.times(name))
-        )
-        self._expire_at = 0.0
-        self._loaded = loaded.knowing(self._people, self._unrecorded)
         self.doors = drivers.Doors(
-            record=self._record, arecord=self._arecord, open_ticket=self._open_ticket, meet=self._meet
-        )
+            record=self._recorder.record, arecord=self._recorder.arecord, open_ticket=self._open_ticket,
+            meet=self._recorder.meet,
+        )  # fmt: skip
 
     @classmethod
     def from_policies(
@@ -131,9 +107,8 @@ class Governor:
         loaded = load(folder, loaded_keys, broken)
         stores = Stores.of(loaded_keys, Path(audit), loaded.review_path)
         governor = cls(folder, loaded_keys, loaded, stores, broken)
-        broken.record = governor._record
-        for record in loaded.announced():
-            governor._record(record)
+        broken.record = governor._recorder.record
+        governor._force.announce()
         return governor
 
     # -- calls -------------------------------------------------------------------------------------
@@ -193,7 +168,7 @@ class Governor:
     @contextlib.contextmanager
     def session(self, id: str | None = None) -> Iterator[Conversation]:
         """Calls inside share tokens. The same `id` names the same conversation for as long as it is kept."""
-        conversation = self._sessions.named(id, self._loaded.open_vault)
+        conversation = self._sessions.named(id, self._force.loaded.open_vault)
         with _Held(self._talk, conversation):
             yield conversation
 
@@ -211,7 +186,7 @@ class Governor:
         """
         if direction not in ("input", "output"):
             raise ValueError("direction is `input` or `output`")
-        return cast("list[Finding]", self._ended(questions.inspect(_text(text), direction, all, self._current())))
+        return cast("list[Finding]", self._ended(questions.inspect(_text(text), direction, all, self._force.current())))
 
     def inspect_many(self, texts: Iterable[str], direction: Direction = "input") -> Iterator[list[Finding]]:
         """What the guards find in each text, as `inspect` says it, one at a time; a text that comes again is
@@ -230,7 +205,7 @@ class Governor:
         found = self.inspect(text, all=True)
         fault = ""
         try:
-            return self._loaded.explain(text, found)
+            return self._force.loaded.explain(text, found)
         except GuardFault as broken:
             fault = broken.code
         raise Denied(flow.refused(fault, "privacy", self.policy_digest))
@@ -241,7 +216,7 @@ class Governor:
         An entity that the policy denies or sends to review is replaced by its type. Raises as `inspect`.
         """
         vault, session = self._vault()
-        replaced, findings = self._ended(questions.redact(_text(text), vault, self._current()))
+        replaced, findings = self._ended(questions.redact(_text(text), vault, self._force.current()))
         return Redacted(text=replaced, session=session, findings=findings)
 
     def restore(self, text: str, session: Conversation | str, *, principal: Principal | None = None) -> str:
@@ -253,7 +228,7 @@ class Governor:
         _text(text)
         if not isinstance(session, (str, Conversation)):
             raise TypeError("a session is a conversation, such as `Redacted.session`, or its id")
-        snapshot, loaded = self._current(), self._loaded
+        snapshot, loaded = self._force.current(), self._force.loaded
         known = self._sessions.known(session) if isinstance(session, str) else session
         if known is None and isinstance(session, str) and loaded.kept_vaults is not None:
             known = self._sessions.named(session, loaded.open_vault)
@@ -264,20 +239,20 @@ class Governor:
 
         Sessions that are open lose these values too, in every process. Raises GuardFault where it cannot be done.
         """
-        return self._loaded.forget(subject, tenant)
+        return self._force.loaded.forget(subject, tenant)
 
     def kept(self) -> tuple[int, int]:
         """How many subjects and how many values the vault holds. Raises GuardFault where it cannot be read."""
-        return self._loaded.kept()
+        return self._force.loaded.kept()
 
     def decrypt(self, text: str) -> str:
         """The value behind what the action `encrypt` left. Raises Unsealable for anything else."""
-        return self._loaded.decrypt(text)
+        return self._force.loaded.decrypt(text)
 
     def permits(self, principal: Principal, action: str, resource: str) -> Decision:
         """Whether the principal may do the action on the resource: step 2 of the path alone."""
         request = self._question(None if principal is None else _person(principal), action, resource, {})
-        return cast("Decision", drivers.run(flow.permit(request, self._current()), self.doors))
+        return cast("Decision", drivers.run(flow.permit(request, self._force.current()), self.doors))
 
     def evaluate(
         self, *, action: str, resource: str, principal: Principal | None = None, content: Any = None
@@ -290,7 +265,7 @@ class Governor:
         request = self._question(
             self.scope(principal).principal, action, resource, content if named else {"content": content}
         )
-        return cast("Decision", drivers.run(flow.preview(request, self._current()), self.doors))
+        return cast("Decision", drivers.run(flow.preview(request, self._force.current()), self.doors))
 
     # -- review ------------------------------------------------------------------------------------
 
@@ -308,7 +283,7 @@ class Governor:
         claimed, guarded = self._claimed(ticket)
         case = claimed.case
         if guarded is None:
-            answer = drivers.run(flow.release(claimed, resuming.content(claimed), self._current()), self.doors)
+            answer = drivers.run(flow.release(claimed, resuming.content(claimed), self._force.current()), self.doors)
             return self._functions.shaped(case.function, drivers.settle(answer))
         approved = frozenset((reason.code, reason.rule) for reason in case.reasons)
         scope = Scope(case.requester, None, self._call.get(), approved, ticket)
@@ -349,15 +324,14 @@ class Governor:
     @property
     def policy_digest(self) -> str:
         """SHA-256 in hex of the policy in force, its plugins.lock included."""
-        return self._loaded.snapshot.digest
+        return self._force.loaded.snapshot.digest
 
     def reload(self) -> None:
         """Read the policy folder, and the adapter that is followed, again and swap the snapshot.
 
         Raises PolicyError; the last good one stays.
         """
-        with self._swapping:
-            self._swap(self._adapter)
+        self._force.reload()
 
     def follow(self, adapter: Any, watcher: Any = None) -> None:
         """Take the rules of access from a Casbin adapter from now on, in the place of the policy's own file.
@@ -366,18 +340,12 @@ class Governor:
         the last good ones in force and are recorded as `policy.rejected`. The model, and the rest of the
         policy, stay those of the folder. Raises PolicyError where the first are no good: nothing has changed.
         """
-        with self._swapping:
-            self._swap(adapter)
-            self._adapter = adapter
-        if watcher is not None:
-            watcher.set_update_callback(lambda *_, **__: self._follow_on(adapter))
+        self._force.follow(adapter, watcher)
 
     def close(self) -> None:
         """Seal the log. Calls that come later are refused."""
-        self._adapter = None
-        self._loaded.snapshot.guards.close()
-        self._stores.close()
-        self._people.close()
+        self._force.close()
+        self._recorder.close()
 
     def __enter__(self) -> Governor:
         return self
@@ -397,7 +365,7 @@ class Governor:
 
     def request(self, scope: Scope, arguments: Mapping[str, Any], what: Guarded) -> Request:
         """The request that a guarded function makes under `scope`."""
-        talk = scope.session or self._sessions.named(None, self._loaded.open_vault)
+        talk = scope.session or self._sessions.named(None, self._force.loaded.open_vault)
         return Request(
             call=records.new_id(), action=what.action, resource=what.resource, principal=scope.principal,
             arguments=arguments, keywords=what.keywords, session=talk.vault(scope.principal), stream=what.streams,
@@ -406,7 +374,7 @@ class Governor:
 
     def path(self, request: Request) -> drivers.Path:
         """The path of a request under the policy in force."""
-        return flow.govern(request, self._current())
+        return flow.govern(request, self._force.current())
 
     @contextlib.contextmanager
     def inside(self, scope: Scope, call: str) -> Iterator[None]:
@@ -421,115 +389,11 @@ class Governor:
         self._functions.register(guarded)
         return guarded
 
-    def _current(self) -> Snapshot:
-        """The snapshot in force; at most once a second the folder is looked at for a change."""
-        now = time.monotonic()
-        if now >= self._look_at and self._swapping.acquire(blocking=False):
-            try:
-                self._look_at = now + LOOK_EVERY_S
-                if stamp(self._folder) != self._seen:
-                    with contextlib.suppress(PolicyError):
-                        self._swap()
-            finally:
-                self._swapping.release()
-        return self._loaded.snapshot
-
-    def _follow_on(self, adapter: Any) -> None:
-        """What a watcher calls, in a thread of its own. Of those that wait for their turn, the last one loads."""
-        self._told = told = object()
-        with self._swapping:
-            if self._told is told and self._adapter is adapter:
-                with contextlib.suppress(PolicyError):
-                    self._swap(adapter)
-
-    def _swap(self, adapter: Any = None) -> None:
-        """Load the folder as it is now, with the rules that the adapter has now, or had when it was last asked.
-
-        What is no good is told of once, and kept out.
-        """
-        self._seen = stamp(self._folder)
-        problem: PolicyError | None = None
-        try:
-            rules = self._loaded.rules_of(adapter) if adapter is not None else self._rules
-            loaded = load(self._folder, self._keys, self._broken, rules)
-        except PolicyError as error:
-            problem = error
-        if problem is not None:
-            first = str(problem.problems[0].where) if problem.problems else ""
-            self._record(records.PolicyRejected(problems=len(problem.problems), first=first))
-            raise problem
-        loaded = loaded.knowing(self._people, self._unrecorded)
-        old, self._loaded, self._seen, self._rules = self._loaded, loaded, loaded.stamp, rules
-        for record in loaded.announced():
-            self._record(record)
-        old.snapshot.guards.close()
-
-    def _record(self, record: Any, content: Content | None = None) -> Receipt | None:
-        """The receipt of a record made durable, or None where the log did not take it, or content was not kept."""
-        loaded = self._loaded
-        try:
-            record = record if content is None else self._kept(record, content)
-            receipt = self._stores.append(record, loaded.audit)
-        except AuditUnavailable as fault:
-            self._unrecorded(fault.why)
-            return None
-        self._unrecorded_why = ""
-        loaded.observe(record, receipt)
-        return receipt
-
-    async def _arecord(self, record: Any, content: Content | None = None) -> Receipt | None:
-        loaded = self._loaded
-        try:
-            record = record if content is None else await asyncio.to_thread(self._kept, record, content)
-            receipt = await self._stores.aappend(record, loaded.audit)
-        except AuditUnavailable as fault:
-            self._unrecorded(fault.why)
-            return None
-        self._unrecorded_why = ""
-        loaded.observe(record, receipt)
-        return receipt
-
-    def _meet(self, people: tuple[Principal, ...]) -> bool:
-        """Whether everybody of these has a pseudonym now that is known by heart."""
-        try:
-            for one in people:
-                self._people.subject(one.id, one.tenant)
-        except AuditUnavailable as fault:
-            self._unrecorded(fault.why)
-            return False
-        return True
-
-    def _unrecorded(self, why: str) -> None:
-        """Tell people why, once for each cause until a record is written again: refused calls may be many."""
-        if why != self._unrecorded_why:
-            self._unrecorded_why = why
-            self._loaded.unrecorded(why)
-
-    def _kept(self, record: Any, content: Content) -> Any:
-        """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable."""
-        whose = self._people.subject(content.principal.id, content.principal.tenant)
-        if time.monotonic() >= self._expire_at:
-            self._expire_at = time.monotonic() + EXPIRE_EVERY_S
-            threading.Thread(target=self._expire, name="aigov-expire", daemon=True).start()
-        return msgspec.structs.replace(
-            record, payload=self._payloads.keep(whose, content.texts, self._keep.class_of(content.resource))
-        )
-
-    def _expire(self) -> None:
-        """Delete kept content whose time is over. What goes wrong is tried again an hour later."""
-        with contextlib.suppress(AuditUnavailable, OSError):
-            self._eraser.expire()
-
-    @property
-    def _keep(self) -> Any:
-        """What the policy in force says of content."""
-        return self._loaded.audit.keep
-
     def _open_ticket(self, case: Case) -> str | None:
-        return self._stores.open_ticket(case, self._loaded.expires_s)
+        return self._stores.open_ticket(case, self._force.loaded.expires_s)
 
     def _desk(self) -> Desk:
-        return self._stores.desk(self._loaded.expires_s)
+        return self._stores.desk(self._force.loaded.expires_s)
 
     def _may(self, principal: Principal, action: str, resource: str) -> bool:
         return self.permits(principal, action, resource).allowed
@@ -537,14 +401,14 @@ class Governor:
     def _question(
         self, principal: Principal | None, action: str, resource: str, arguments: Mapping[str, Any]
     ) -> Request:
-        session = self._sessions.named(None, self._loaded.open_vault).vault(principal)
+        session = self._sessions.named(None, self._force.loaded.open_vault).vault(principal)
         return Request(
             call=records.new_id(), action=action, resource=resource, principal=principal, arguments=arguments,
             session=session,
         )  # fmt: skip
 
     def _vault(self) -> tuple[Any, Conversation]:
-        talk = self._talk.get() or self._sessions.named(None, self._loaded.open_vault)
+        talk = self._talk.get() or self._sessions.named(None, self._force.loaded.open_vault)
         return talk.vault(self._principal.get()), talk
 
     def _ended(self, path: Generator[Any, Any, Any]) -> Any:
@@ -583,12 +447,12 @@ class Governor:
     def _refer(self, principal: Principal) -> str:
         """The pseudonym of somebody who is not the caller. Raises Denied `audit.unavailable`."""
         with contextlib.suppress(AuditUnavailable):
-            return self._loaded.snapshot.refer(principal.id, principal.tenant)
+            return self._force.loaded.snapshot.refer(principal.id, principal.tenant)
         raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))
 
     def _append(self, record: Any) -> str:
         """The audit id of a record made durable. Raises Denied `audit.unavailable`."""
-        receipt = self._record(record)
+        receipt = self._recorder.record(record)
         if receipt is not None:
             return receipt.id
         raise Denied(flow.refused("audit.unavailable", "", self.policy_digest))

@@ -83,7 +83,7 @@ def sizes(trial: Trial, rounds: int) -> list[dict[str, float]]:
             ask(texts[0])
             governed = median_ms(ask, texts)
         alone = median_ms(bare, texts)
-        log = 2 * median_ms(lambda one: trial.gov._record(PluginLoaded(plugin="bench")), texts)
+        log = 2 * median_ms(lambda one: trial.gov._recorder.record(PluginLoaded(plugin="bench")), texts)
         rest = governed - alone
         rows.append(
             {"chars": size, "bare": alone, "governed": governed, "ratio": governed / alone, "added": rest, "log": log}

@@ -98,8 +98,8 @@ def _fields(info: Any) -> Iterator[str]:
 
 def test_every_reason_code_is_on_a_page(shared: Trial) -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    own = {rule.reason for rule in shared.gov._loaded.sections["rules"].value}
-    codes = {*shared.gov._loaded.snapshot.guards.reasons, "identity.missing", "audit.unavailable"} - own
+    own = {rule.reason for rule in shared.gov._force.loaded.sections["rules"].value}
+    codes = {*shared.gov._force.loaded.snapshot.guards.reasons, "identity.missing", "audit.unavailable"} - own
     codes |= {f"input.{why}" for why in ("too_large", "too_deep", "cyclic", "unknown_type", "not_utf8", "key_clash")}
     assert sorted(code for code in codes if f"`{code}`" not in pages) == []
 

@@ -18,7 +18,19 @@ ROWS = (
     {"policy", "access", "privacy", "sanitise", "encoder", "audit", "review"},
     {"plugins"},
     {"passage", "laid_out", "account", "examine", "edits", "flow", "questions"},
-    {"signatures", "binding", "drivers", "calls", "sessions", "stores", "resuming", "snapshot", "governor"},
+    {
+        "signatures",
+        "binding",
+        "drivers",
+        "calls",
+        "sessions",
+        "stores",
+        "resuming",
+        "snapshot",
+        "recording",
+        "in_force",
+        "governor",
+    },
     {"testing", "cli", "demo", "integrations"},
 )
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}

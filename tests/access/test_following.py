@@ -126,7 +126,7 @@ def test_a_changed_folder_keeps_the_rules_that_the_adapter_brought(trial: Trial)
     adapter.fault = ConnectionError()
     layer = trial.policies / "organisation.yaml"
     layer.write_text(layer.read_text().replace("name: acme", "name: acme2"))
-    trial.gov._look_at = 0.0
+    trial.gov._force._look_at = 0.0
     assert (may(trial), may(trial, "model:gpt-4o-mini")) == (True, False)
     assert len(trial.records("policy.activated")) == 3
     assert trial.records("policy.rejected") == []
@@ -145,7 +145,7 @@ def test_a_closed_governor_no_longer_follows(trial: Trial) -> None:
 def test_of_many_messages_at_once_the_last_is_enough(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter, watcher = Rows(("p", "support-agent", "retail", "model:gpt-4o", "chat")), Told()
     trial.gov.follow(adapter, watcher)
-    with trial.gov._swapping:
+    with trial.gov._force._swapping:
         threads = [threading.Thread(target=watcher.callback) for _ in range(20)]
         for thread in threads:
             thread.start()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.contract
 
 
 def test_an_observer_that_broke_is_recorded(trial: Trial) -> None:
-    report = trial.gov._broken
+    report = trial.gov._force._report
     assert isinstance(report, BrokenObservers)
     report("acme-counts", "plugin.fault", 1)
     (fault,) = trial.records("plugin.fault")
@@ -26,7 +26,7 @@ def test_before_there_is_a_governor_there_is_nobody_to_tell() -> None:
 
 def test_observers_are_told_of_durable_records_alone(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
-    monkeypatch.setattr(type(trial.gov._loaded), "observe", lambda self, record, receipt: told.append(record))
+    monkeypatch.setattr(type(trial.gov._force.loaded), "observe", lambda self, record, receipt: told.append(record))
     trial.gov.call(ScriptedProvider("fine").ask, "hello", **CHAT, principal=DANA)
     assert [type(record) for record in told] == [records.CallIntent, records.CallOutcome]
 

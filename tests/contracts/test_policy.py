@@ -42,13 +42,13 @@ def test_a_bad_folder_leaves_the_last_good_policy_in_force_and_is_recorded(trial
 
 
 def test_a_changed_folder_is_noticed_by_itself(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aigov.governor.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("aigov.in_force.LOOK_EVERY_S", 0.0)
     model = ScriptedProvider("fine")
     assert trial.gov.call(model.ask, "hello", **CHAT, principal=DANA) == "fine"
     policy = trial.policies / "access" / "policy.csv"
     lines = [line for line in policy.read_text(encoding="utf-8").splitlines() if "model:gpt-4o-mini" not in line]
     policy.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    trial.gov._look_at = 0.0
+    trial.gov._force._look_at = 0.0
     with pytest.raises(Denied) as refused:
         trial.gov.call(model.ask, "hello", **CHAT, principal=DANA)
     assert refused.value.reason == "access.denied"
@@ -57,11 +57,11 @@ def test_a_changed_folder_is_noticed_by_itself(trial: Trial, monkeypatch: pytest
 def test_a_vanished_folder_is_told_of_once_and_the_last_good_policy_stays(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aigov.governor.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("aigov.in_force.LOOK_EVERY_S", 0.0)
     os.rename(trial.policies, trial.folder / "elsewhere")
-    trial.gov._look_at = 0.0
+    trial.gov._force._look_at = 0.0
     for _ in range(3):
-        trial.gov._look_at = 0.0
+        trial.gov._force._look_at = 0.0
         assert trial.gov.call(ScriptedProvider("fine").ask, "hello", **CHAT, principal=DANA) == "fine"
     assert len(trial.records("policy.rejected")) == 1
 

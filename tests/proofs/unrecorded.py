@@ -331,7 +331,7 @@ class Life:
     def _with_people(self, calls: Calls) -> tuple[str, int]:
         """The table of people is gone, garbage, altered, or locked, when somebody has to be looked up."""
         how = self.chance.choice(["gone", "garbage", "altered", "locked"])
-        people = self.gov._people
+        people = self.gov._recorder.people
         people._known.clear()
         if how == "locked":
             with closing(sqlite3.connect(people.folder / TABLE, isolation_level=None)) as base:

@@ -150,7 +150,7 @@ def test_no_value_that_travels_shows_it(loud: Trial) -> None:
     findings = loud.gov.inspect(f"{CANARY} {MAIL}", all=True)
     facts = Facts(direction="input", action="a", resource="r", principal=Principal(id=CANARY), args={"x": CANARY})
     shown = [redacted, redacted.session, findings, Part(path=f"/{CANARY}", text=CANARY), facts, facts.principal]
-    shown += [redacted.session.vault(None), loud.gov._loaded, loud.gov._loaded.snapshot]
+    shown += [redacted.session.vault(None), loud.gov._force.loaded, loud.gov._force.loaded.snapshot]
     assert CANARY not in repr(shown)
 
 
@@ -158,6 +158,6 @@ def test_what_holds_values_cannot_be_pickled(loud: Trial) -> None:
     import pickle
 
     session = loud.gov.redact(MAIL).session
-    for value in (session, session.vault(None), loud.gov._keys):
+    for value in (session, session.vault(None), loud.gov._force._keys):
         with pytest.raises(TypeError):
             pickle.dumps(value)

@@ -182,7 +182,7 @@ def test_content_expires_by_itself_and_that_is_recorded(monkeypatch: pytest.Monk
         monkeypatch.setattr(
             threading.Thread, "start", lambda thread: (threads.append(thread), start(thread))[1] or None
         )
-        trial.gov._expire_at = 0.0
+        trial.gov._recorder._expire_at = 0.0
         trial.gov.call(str, PROMPTS[1], principal=DANA, **CHAT)
         for thread in threads:
             if thread.name == "aigov-expire":
