@@ -58,7 +58,7 @@ class Sources:
 class Amounts:
     """How many texts of each kind an epoch has; `fills` and `readings` are a template's and a pattern's."""
 
-    fills: int = 8
+    fills: int = 5
     tagged: int = 2
     readings: int = 3
     planted: int = 1400

@@ -156,6 +156,9 @@ def hostility(judged: Judged, held: Sources, folder: Path, most: int) -> None:
         print(_line(f"{'attack' if attack[name] else 'innocent'}: {family}", families[name], (0.5, mild, strict)))
     of = {
         "all attacks": [score for name, scores in families.items() if attack[name] for score in scores],
+        "attacks written for judging alone": [
+            score for name, scores in families.items() if attack[name] and name.startswith("case: ") for score in scores
+        ],
         "all ordinary texts": ordinary,
         "texts that talk about attacks": [
             score for name in (*TALK, "case: quoted", "case: about") for score in families.get(name, [])

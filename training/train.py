@@ -114,7 +114,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--data", type=Path, required=True, help="folder of the public sets")
     ask.add_argument("--out", type=Path, required=True, help="folder for the state and the finished model")
-    ask.add_argument("--epochs", type=int, default=7)
+    ask.add_argument("--epochs", type=int, default=5)
     ask.add_argument("--rate", type=float, default=1.2e-4)
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--threads", type=int, default=2)
