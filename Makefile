@@ -57,7 +57,7 @@ MADE ?= build/weights
 
 weights: $(TRAINING)/.made                ## from texts to aigov/encoder/weights
 	@test -d "$(DATA)" || { echo "name the folder of the public sets: make weights DATA=DIR"; exit 1; }
-	$(TRAINING)/bin/python -m training.train --data $(DATA) --out $(MADE)
+	PYTHONHASHSEED=0 $(TRAINING)/bin/python -m training.train --data $(DATA) --out $(MADE)
 	$(TRAINING)/bin/python -m training.export --trained $(MADE) --data $(DATA) --out aigov/encoder/weights
 	$(TRAINING)/bin/python -m training.score --data $(DATA)
 

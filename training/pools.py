@@ -30,15 +30,15 @@ def _latin(text: str) -> str:
 @cache
 def _faker(locale: str) -> Any:
     logging.getLogger("faker").setLevel(logging.ERROR)  # a provider warns at each number that it is none
-    made = Faker(locale)
-    made.seed_instance(locale)
-    return made
+    return Faker(locale)
 
 
 @cache
 def pool(locale: str, what: str, size: int = 400) -> tuple[str, ...]:
     """Up to `size` values of one kind in one locale, in Latin letters; empty where Faker has none."""
-    source = getattr(_faker(locale), what, None)
+    faker = _faker(locale)
+    faker.seed_instance(f"{locale} {what}")  # the same values whichever kinds were asked for before
+    source = getattr(faker, what, None)
     if source is None:
         return ()
     try:
