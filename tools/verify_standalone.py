@@ -40,9 +40,9 @@ Envelope v:aigov.audit/1 kind:s seq:i prev:s id:s ts:s mono_us:i boot:s writer:W
 Judged verdict:Verdict reasons:Reason* shadow:Shadow* findings:Counted* size:Size omitted:i
 Call +Judged call:s action:s resource:s actor:Actor? parent:s? session:s policy:s plugins:s edits:i ticket:s?
 Call timing_us:i% access:Access?
-log.genesis origin:s key:s; log.sealed records:i checkpoints:i; writer.start torn_bytes:i quarantine:s crashed:i dead:s*
-writer.stop; heartbeat; clock.step step_us:i back:b; key.rotated epoch:i next:s checkpoints:i
-segment.abandoned segment:i bytes:i error:s; sink.degraded error:s; sink.recovered refused:i
+log.genesis origin:s key:s epoch_key:s; log.sealed records:i checkpoints:i; writer.stop; heartbeat
+writer.start torn_bytes:i quarantine:s crashed:i dead:s*; clock.step step_us:i back:b; sink.recovered refused:i
+key.rotated epoch:i next:s checkpoints:i; segment.abandoned segment:i bytes:i error:s; sink.degraded error:s
 gap count:i first_ts:s last_ts:s error:s; call.withdrawn call:s record:s of:call.intent|call.outcome|stream.opened
 call.intent +Call payload:Payload?; call.denied +Call step:i; call.orphaned call:s left_by:s why:closed|crashed
 call.outcome +Judged call:s outcome:Outcome error:s payload:Payload? released_chars:i released_chunks:i edits:i
@@ -104,7 +104,7 @@ class Key:
         self.id = sha256(self.name.encode() + b"\n" + body)[:4]
         if not self.name or re.search(r"\s", self.name) or len(body) != 33 or body[0] != 1 or identity != self.id.hex():
             raise ValueError("not an Ed25519 verifier key")
-        self.public = Ed25519PublicKey.from_public_bytes(body[1:])
+        self.public, self.print = Ed25519PublicKey.from_public_bytes(body[1:]), sha256(body[1:]).hex()[:32]
 
 
 class Checkpoint:
@@ -295,7 +295,9 @@ class Verifier:
         if not self.count:
             origin = record.get("origin", "")
             self.previous = sha256(b"\x00aigov.audit/1 origin " + origin.encode()).hex()
-            if kind != "log.genesis" or (self.key and (origin, record["key"]) != (self.key.name, self.vkey)):
+            first = self.epoch = Key(record.get("epoch_key", ""))  # the log is named after it
+            named = first.name == origin == "aigov.audit/" + first.print
+            if not named or (self.key and (origin, record["key"]) != (self.key.name, self.vkey)):
                 self.fault(TAMPERED, where, "not the first record of the log of this key")
         if record["seq"] != self.count or record["prev"] != self.previous:
             self.fault(TAMPERED, where, f"record {self.count} does not follow from the one before")
@@ -332,7 +334,7 @@ class Verifier:
     def judge(self, checkpoint: Checkpoint) -> None:
         """4: the log's key, the key of the epoch, and the root of the tree at this very size."""
         self.judged, self.last_size = self.judged + 1, checkpoint.size
-        signed = all(map(checkpoint.is_signed_by, filter(None, [self.key, self.epoch])))
+        signed = self.epoch and all(map(checkpoint.is_signed_by, [self.key, self.epoch]))
         if not signed or checkpoint.origin != self.key.name or checkpoint.root != self.tree.root():
             self.sound, what = False, "that of the records" if signed else "signed as it must be"
             self.fault(TAMPERED, "checkpoints.log", f"the one over {checkpoint.size} records is not {what}")

@@ -19,13 +19,14 @@ import msgspec
 
 from aigov.audit.canonical import Envelope, NotARecord, Writer, encode, micros, timestamp
 from aigov.audit.end import End, Moment
-from aigov.audit.records import SCHEMA, ClockStep, Record, SegmentAbandoned, new_id
+from aigov.audit.records import SCHEMA, ClockStep, Record, SegmentAbandoned
+from aigov.audit.values import ID_CHANCE_BYTES, new_id
 
 STEP_US = 1_000_000
 APART_NS = 50_000_000
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Proof that a record is durable. `digest`: the link of its line; `call`: "" where it is about none."""
 
     id: str
@@ -75,9 +76,10 @@ class Composer:
     def _lines(self, records: Sequence[Record], end: End, now: Moment, wseq: int) -> Composed:
         results: list[Result] = []
         lines: list[bytes] = []
-        ts = timestamp(now.wall_us * 1000)
-        for record in records:
-            envelope = self._envelope(end, wseq, ts, now.mono_us)
+        ts, noise = timestamp(now.wall_us * 1000), os.urandom(ID_CHANCE_BYTES * len(records))
+        for at, record in enumerate(records):
+            chance = noise[ID_CHANCE_BYTES * at : ID_CHANCE_BYTES * (at + 1)]
+            envelope = self._envelope(end, wseq, new_id(chance), ts, now.mono_us)
             try:
                 line = encode(record, envelope)
             except NotARecord as fault:
@@ -88,12 +90,12 @@ class Composer:
             results.append(_receipt(record, envelope, end.last))
         return Composed(results, b"".join(lines), end, wseq)
 
-    def _envelope(self, end: End, wseq: int, ts: str, mono_us: int) -> Envelope:
+    def _envelope(self, end: End, wseq: int, identity: str, ts: str, mono_us: int) -> Envelope:
         return Envelope(
             v=SCHEMA,
             seq=end.records,
             prev=end.last,
-            id=new_id(),
+            id=identity,
             ts=ts,
             mono_us=mono_us,
             boot=self.boot,

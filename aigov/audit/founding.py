@@ -14,9 +14,7 @@ from aigov.audit.end import Damaged
 from aigov.audit.head import Head
 from aigov.audit.living import WRITERS
 from aigov.audit.reader import SEGMENTS, extents
-from aigov.audit.records import new_id
 
-ORIGIN = "aigov.audit/"
 RESERVE = "reserve"
 RESERVE_BYTES = 256 * 1024
 
@@ -45,11 +43,14 @@ def head_of(disk: Disk, folder: Path, key: bytes, origin: str) -> Head:
 
 
 def _begin(disk: Disk, folder: Path, key: bytes) -> Head:
-    """A new log: its identity and its key, which is published before anything is signed with it."""
-    origin, now = ORIGIN + new_id(), timestamp(time.time_ns())
+    """A new log: its first epoch's key, which names it, and its own, published before anything is signed with it."""
+    first, now = keys.make(disk, folder, "", key), timestamp(time.time_ns())
+    origin = first.name
     made = keys.make(disk, folder, origin, key)
     checkpoints.put_vkey(disk, folder, made)
-    head = Head(origin=origin, key=str(made), last=origin_link(origin), key_ts=now, ts=now)
+    head = Head(
+        origin=origin, key=str(made), epoch_key=str(first), last=origin_link(origin), key_ts=now, ts=now
+    )  # fmt: skip
     heads.write(disk, folder, head, key)
     return head
 

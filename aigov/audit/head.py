@@ -24,9 +24,9 @@ from aigov.crypto import digest, keyed_digest
 from aigov.errors import AigovError
 
 HEAD = "head.json"
-HEAD_SCHEMA = "aigov.audit.head/2"
+HEAD_SCHEMA = "aigov.audit.head/3"
 HEAD_MAX_BYTES = 16 * 1024
-_EARLIER = b'"aigov.audit.head/1"'
+_EARLIER = (b'"aigov.audit.head/1"', b'"aigov.audit.head/2"')
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -42,7 +42,7 @@ class Head(Value, frozen=True, kw_only=True):
 
     `records`, `root` (hex), `peaks` (hex, largest first): the tree; `last`: the leaf hash of the last record.
     `segment`, `offset`: where the next record goes, when this was written; `bytes`: over all segments.
-    `key`: the log's verifier key; `epoch_key`: the one that signs beside it, "" in the first epoch;
+    `key`: the log's verifier key; `epoch_key`: the one that signs beside it for now;
     `next_key`: the one from the next checkpoint on, "" for the same. `epoch` counts from 0, and `key_ts`
     says when this one began. `checkpoints`: how many are signed, this one
     included. `tiled`: up to here full tiles are durable. `sealed`: the last writer closed.
@@ -50,6 +50,7 @@ class Head(Value, frozen=True, kw_only=True):
 
     origin: str
     key: str
+    epoch_key: str
     records: Count = 0
     root: str = EMPTY_ROOT.hex()
     peaks: tuple[str, ...] = ()
@@ -57,7 +58,6 @@ class Head(Value, frozen=True, kw_only=True):
     segment: Count = 0
     offset: Count = 0
     bytes: Count = 0
-    epoch_key: str = ""
     next_key: str = ""
     epoch: Count = 0
     key_ts: str = ""
@@ -91,7 +91,7 @@ def read(folder: Path, key: bytes | None = None) -> Head | None:
             content = file.read(HEAD_MAX_BYTES)
     except FileNotFoundError:
         return None
-    if _EARLIER in content:
+    if any(schema in content for schema in _EARLIER):
         raise HeadAltered("audit.head_altered: a log in an earlier format; begin a new folder")
     found = _parse(content)
     if found is None or _file(found.head, found.mac) != content:

@@ -1,5 +1,8 @@
 """The keys that sign a log's checkpoints: the log's own, for good, and one of each epoch, which ends with it.
 
+A log is named after the key of its first epoch, and whoever knows the log's own key knows its name. So the keys of
+all epochs follow from what auditors hold: the name says the first, and what each has signed announces the next.
+
 A private key lies in the log's own folder, `keys/<key id>.key`, sealed under a key that lies elsewhere: the
 one that the log is opened with, which comes from the policy's root key. So whoever has the folder alone, a
 backup of it or a copy, can verify and cannot sign; whoever has the root key alone cannot sign either; and
@@ -8,6 +11,7 @@ what an epoch's key has signed cannot be signed anew by anybody once that key is
 Invariants:
 * A private key is in no repr, no error and no file in the clear.
 * A sealed key opens only for the log and the public key that it was made for.
+* Nobody finds another key that makes the same name, which holds 128 bits of the first one's SHA-256.
 """
 
 from __future__ import annotations
@@ -17,10 +21,12 @@ from pathlib import Path
 
 from aigov.audit.disk import Disk, make_folder, open_regular
 from aigov.audit.note import VerifierKey
-from aigov.crypto import Unsealable, keyed_digest, public_ed25519, seal, unseal
+from aigov.crypto import Unsealable, digest, keyed_digest, public_ed25519, seal, unseal
 from aigov.errors import AigovError
 
 FOLDER = "keys"
+ORIGIN = "aigov.audit/"
+NAME_HEX = 32
 SUFFIX = ".key"
 KEY_BYTES = 32
 MAX_BYTES = 256
@@ -36,10 +42,16 @@ class KeyUnusable(AigovError):
         super().__init__(f"{self.code}: {why}")
 
 
+def origin_of(public: bytes) -> str:
+    """The name of the log whose first epoch has this public key, 32 bytes."""
+    return ORIGIN + digest(public)[:NAME_HEX]
+
+
 def make(disk: Disk, folder: Path, origin: str, sealing: bytes) -> VerifierKey:
-    """Make a signing key for the log `origin` and keep it, durably. Raises OSError."""
+    """Make a signing key, and keep it, durably, for the log `origin`: "" for one named after it. Raises OSError."""
     private = secrets.token_bytes(KEY_BYTES)
-    key = VerifierKey(origin, public_ed25519(private))
+    public = public_ed25519(private)
+    key = VerifierKey(origin or origin_of(public), public)
     make_folder(disk, folder / FOLDER)
     disk.put(_path(folder, key), seal(_sealing(sealing), private, str(key).encode()))
     return key

@@ -149,7 +149,7 @@ class Publisher:
             return
         note = checkpoints.written(self._folder, text)  # after a power loss its epoch's key may be gone
         if note is None:
-            signers = [vkey for vkey in (head.key, head.epoch_key) if vkey]
+            signers = (head.key, head.epoch_key)
             note = sign(text, [(VerifierKey.parse(vkey), self._private_of(vkey)) for vkey in signers])
         checkpoints.publish(self._disk, self._folder, note)
         if head.next_key:
@@ -157,9 +157,8 @@ class Publisher:
 
     def _end_epoch(self, head: Head) -> None:
         """Destroy the key of an epoch whose last checkpoint is published."""
-        if head.epoch_key:
-            self._private.pop(head.epoch_key, None)
-            keys.destroy(self._disk, self._folder, VerifierKey.parse(head.epoch_key))
+        self._private.pop(head.epoch_key, None)
+        keys.destroy(self._disk, self._folder, VerifierKey.parse(head.epoch_key))
 
     def _private_of(self, vkey: str) -> bytes:
         if vkey not in self._private:

@@ -6,13 +6,15 @@ from aigov.audit.values import Count, Record, cut, put, safe_error
 
 
 class LogGenesis(Record, frozen=True, kw_only=True, tag="log.genesis"):
-    """The first record of a log. `origin` is its identity, chosen at random; `prev` is the hash of its line.
+    """The first record of a log. `origin` is its name, made of the first epoch's key; `prev` is the hash of its line.
 
-    `key`: the verifier key (`vkey`) that signs the log's checkpoints.
+    `key`: the verifier key (`vkey`) that signs the log's checkpoints; `epoch_key`: the one that signs beside it until
+    the first `key.rotated`.
     """
 
     origin: str
     key: str
+    epoch_key: str
 
 
 class LogSealed(Record, frozen=True, kw_only=True, tag="log.sealed"):

@@ -260,7 +260,9 @@ class Store:
     # -- opening ---------------------------------------------------------------------------------
 
     def _genesis(self, head: Head) -> list[Record]:
-        return [] if self._tail.end.records else [LogGenesis(origin=self.origin, key=head.key)]
+        if self._tail.end.records:
+            return []
+        return [LogGenesis(origin=self.origin, key=head.key, epoch_key=head.epoch_key)]
 
     def _see_to_the_dead(self) -> None:
         """Record who died, and the calls that they left open."""

@@ -22,6 +22,7 @@ import msgspec
 SCHEMA = "aigov.audit/1"
 MAX_BYTES = 16 * 1024
 MAX_INT = 2**53 - 1
+ID_CHANCE_BYTES = 10
 NAME_BYTES = 256
 WORD_BYTES = 64
 SHORT_BYTES = 32
@@ -36,9 +37,12 @@ VerdictName = Literal["allow", "transform", "review", "deny"]
 _NOT_IN_ERROR = re.compile(r"[^A-Za-z0-9_.:<>]")
 
 
-def new_id() -> str:
-    """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made."""
-    moment, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+def new_id(chance: bytes = b"") -> str:
+    """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made.
+
+    `chance`: ten random bytes, from who draws them for many.
+    """
+    moment, noise = f"{time.time_ns() // 1_000_000:012x}", (chance or os.urandom(ID_CHANCE_BYTES)).hex()
     variant = "89ab"[int(noise[3], 16) & 3]
     return f"{moment[:8]}-{moment[8:12]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"
 
@@ -64,8 +68,8 @@ def error_name(error: BaseException | type[BaseException]) -> str:
     return safe_error(f"{kind.__module__}:{kind.__qualname__}")
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what records are made of."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Base of what records are made of. None holds itself, so the garbage collector need not look at them."""
 
 
 class Actor(Value, frozen=True, kw_only=True):

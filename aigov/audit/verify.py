@@ -330,8 +330,11 @@ class _Check:
         self._first_ts = entry.ts
         if kind_of(entry) != LogGenesis.kind():
             self._note(Status.TAMPERED, "the log does not begin with its genesis")
-        elif self._vkey is not None and (self._origin, entry.key) != (self._vkey.name, str(self._vkey)):
+            return
+        if self._vkey is not None and (self._origin, entry.key) != (self._vkey.name, str(self._vkey)):
             self._note(Status.TAMPERED, "the log belongs to another key")
+        if self._vouched is not None:
+            self._vouched.begin(entry.epoch_key)
 
     def _count(self, entry: Any) -> None:
         writer = entry.writer

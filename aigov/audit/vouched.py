@@ -3,8 +3,9 @@
 Steps, for each checkpoint of `checkpoints.log` in order:
  1. size        above that of the one before, and reached by the log
  2. root        that of the tree over the records so far
- 3. signature   by the log's key, and by the key of the epoch: the one that the records announced before the
-                last checkpoint (`key.rotated`). The log's key alone is trusted from outside
+ 3. signature   by the log's key, which alone is trusted from outside, and by the key of the epoch: the first one is
+                that of the genesis, which the log is named after, and each later one was announced by a record
+                (`key.rotated`) under a checkpoint of the one before
  4. tiles       full tiles, where the folder has any, are those of the records
 
 Invariants:
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from aigov.audit import checkpoints, tiles
+from aigov.audit.keys import origin_of
 from aigov.audit.merkle import HASH_BYTES
 from aigov.audit.note import Checkpoint, NoteError, VerifierKey, open_checkpoint, split
 from aigov.audit.tiles import Edge, Tile, Tiles
@@ -64,6 +67,13 @@ class Vouched:
         self.count += 1
         if self.count == self._stop:
             self.settle()
+
+    def begin(self, vkey: str) -> None:
+        """Take the key of the first epoch, as the genesis has it."""
+        first = self._epoch_key = self._parsed(vkey)
+        if first is not None and first.name != origin_of(first.public):
+            self._epoch_key = None
+            self._tell("", "the log is not named after the key of its first epoch")
 
     def announce(self, vkey: str) -> None:
         """Note a key that the record to be counted next announces, "" for none."""
@@ -135,7 +145,7 @@ class Vouched:
         self.latest_size = due.size
         why = ""
         try:
-            open_checkpoint(self._note, self._key, self._epoch_key)
+            open_checkpoint(self._note, self._key, self._signs_beside())
         except NoteError as fault:
             why = f"the checkpoint over {due.size} records does not count: {fault.why}"
         if why:
@@ -154,15 +164,22 @@ class Vouched:
         """After the checkpoint that covers an announcement the announced key is in force."""
         announced, self._announced = self._announced, ""
         if announced:
-            try:
-                key = VerifierKey.parse(announced)
-            except NoteError:
-                key = None
-            if key is None or key.name != self._key.name:
-                self._tell("", "the next key that the log announces is none of its own")
-                self._sound = False
-                return
-            self._epoch_key = key
+            self._epoch_key = self._parsed(announced)
+
+    def _signs_beside(self) -> VerifierKey:
+        """The epoch's key. Raises NoteError."""
+        if self._epoch_key is None:
+            raise NoteError("no key of its epoch is known")
+        return self._epoch_key
+
+    def _parsed(self, vkey: str) -> VerifierKey | None:
+        """The key of an epoch of this log."""
+        with suppress(NoteError):
+            key = VerifierKey.parse(vkey)
+            if key.name == self._key.name:
+                return key
+        self._tell("", "a key that the log announces is none of its own")
+        return None
 
     # -- tiles -----------------------------------------------------------------------------------
 

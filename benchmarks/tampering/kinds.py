@@ -591,7 +591,7 @@ def _forged(copy: Copy, name: str) -> tuple[VerifierKey, list[Line]]:
     """A key of the forger's own, published in the log and beside it, and an edited log."""
     key = VerifierKey(name, public_ed25519(OWN_KEY))
     lines = _edited(copy, copy.logger.verdict, _other_verdict)
-    lines[0] |= {"origin": key.name, "key": str(key)}
+    lines[0] |= {"origin": key.name, "key": str(key), "epoch_key": str(key)}
     for line in lines:
         if line["kind"] == "key.rotated":
             line["next"] = str(key)
@@ -607,7 +607,7 @@ def signed_with_another_key(copy: Copy) -> None:
 
 def signed_under_another_name(copy: Copy) -> None:
     """The same under a name of the forger's own."""
-    key, lines = _forged(copy, "aigov.audit/00000000-0000-7000-8000-000000000000")
+    key, lines = _forged(copy, keys.origin_of(public_ed25519(OWN_KEY)))
     _signed_again(copy, lines, lambda number: [(key, OWN_KEY)])
 
 
@@ -625,29 +625,36 @@ def _stolen(copy: Copy) -> Signers:
     return [(key, keys.load(copy.world.log, key, KEY)) for key in (own, announced[-1])]
 
 
-def _epoch(copy: Copy) -> list[int]:
-    """How many signatures each checkpoint has."""
-    return [note.count("\n\u2014 ".encode()) for note in _notes(copy)]
-
-
 def stolen_keys_sign_the_past(copy: Copy) -> None:
     """Whoever stole today's keys edits an early record and signs all checkpoints again with them."""
-    stolen, signatures = _stolen(copy), _epoch(copy)
+    stolen = _stolen(copy)
     lines, at = copy.lines(), 3 + copy.chance.randrange(5)
     lines[at]["mono_us"] += 1
-    _signed_again(copy, lines, lambda number: stolen[: signatures[number]])
+    _signed_again(copy, lines, lambda number: stolen)
 
 
 def stolen_keys_and_epochs_of_ones_own(copy: Copy) -> None:
-    """The same, and every epoch's key is announced anew, as one of the thief's own."""
-    own, signatures = _stolen(copy)[0], _epoch(copy)
+    """The same, and every epoch's key but the first is announced anew, as one of the thief's own."""
+    own = _stolen(copy)[0]
     mine = VerifierKey(own[0].name, public_ed25519(OWN_KEY))
     lines, at = copy.lines(), 3 + copy.chance.randrange(5)
     lines[at]["mono_us"] += 1
     for line in lines:
         if line["kind"] == "key.rotated":
             line["next"] = str(mine)
-    _signed_again(copy, lines, lambda number: [own, (mine, OWN_KEY)][: signatures[number]])
+    _signed_again(copy, lines, lambda number: [own, (mine, OWN_KEY)])
+
+
+def stolen_keys_and_a_first_epoch_of_ones_own(copy: Copy) -> None:
+    """The same from the first epoch on: the genesis names a key of the thief's own."""
+    own = _stolen(copy)[0]
+    mine = VerifierKey(own[0].name, public_ed25519(OWN_KEY))
+    lines, at = copy.lines(), 3 + copy.chance.randrange(5)
+    lines[at]["mono_us"] += 1
+    for line in lines:
+        for field in ("epoch_key", "next"):
+            line |= {field: str(mine)} if field in line else {}
+    _signed_again(copy, lines, lambda number: [own, (mine, OWN_KEY)])
 
 
 def _unsigned(copy: Copy, dropped: int) -> None:
@@ -701,7 +708,7 @@ def drop_published_key(copy: Copy) -> None:
 def edit_genesis(copy: Copy) -> None:
     """The genesis names another log or another key."""
     lines = copy.lines()
-    lines[0][copy.chance.choice(["origin", "key"])] += "0"
+    lines[0][copy.chance.choice(["origin", "key", "epoch_key"])] += "0"
     _respread(copy, lines)
 
 
@@ -751,14 +758,14 @@ _OURS = (
     repeat_segment, stray_file, abandoned, drop_latest, drop_all_checkpoints, drop_one_checkpoint, swap_checkpoints,
     repeat_checkpoint, older_published, checkpoint_bit, checkpoint_size, checkpoints_of_another, cut_to_a_checkpoint,
     drop_tile, tile_bit, cut_tile, tile_of_another, signed_with_another_key, signed_under_another_name,
-    stolen_keys_sign_the_past, strip_epoch_signatures, strip_log_signatures,
-    strip_epoch, announce_another, edit_genesis, edit_genesis_and_bind, unseal,
+    stolen_keys_sign_the_past, stolen_keys_and_epochs_of_ones_own, stolen_keys_and_a_first_epoch_of_ones_own,
+    strip_epoch_signatures, strip_log_signatures, strip_epoch, announce_another, edit_genesis,
+    edit_genesis_and_bind, unseal,
 )  # fmt: skip
 KINDS = (
     *(Kind(act) for act in _ALL),
     Kind(went_back, known=True),
     Kind(went_elsewhere, known=True),
-    Kind(stolen_keys_and_epochs_of_ones_own, (Aigov,), known=True),
     *(Kind(act, (Aigov,)) for act in _OURS),
     Kind(published_key, (Aigov,), pinned=False),
     Kind(drop_published_key, (Aigov,), pinned=False),

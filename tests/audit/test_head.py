@@ -12,7 +12,10 @@ from aigov.audit import head
 from aigov.audit.disk import Disk
 from aigov.audit.head import Head, HeadAltered
 
-HEAD = Head(origin="o", key="k", records=3, bytes=300, last="f" * 64, sealed=True, ts="2026-01-31T12:00:00.000001Z")
+HEAD = Head(
+    origin="o", key="k", epoch_key="e", records=3, bytes=300, last="f" * 64, sealed=True,
+    ts="2026-01-31T12:00:00.000001Z",
+)  # fmt: skip
 
 
 def test_a_head_reads_back(tmp_path: Path, kit: Any) -> None:
@@ -57,5 +60,5 @@ def test_a_head_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, kit
     for call in ("write", "sync", "replace"):
         device.fail[call] = [5]
         with pytest.raises(OSError, match=r"\[Errno 5\]"):
-            head.write(device, tmp_path, Head(origin="p", key="k"), kit.key)
+            head.write(device, tmp_path, Head(origin="p", key="k", epoch_key="e"), kit.key)
         assert head.read(tmp_path, kit.key) == HEAD

@@ -69,7 +69,9 @@ def test_each_epoch_has_a_key_of_its_own_beside_the_logs(folder: Path, kit: Any)
     notes = list(checkpoints.Notes(folder / "checkpoints.log"))
     assert all(signers(note)[0] == own.id for note in notes)
     assert [signers(note)[1:] for note in notes][-1] == [announced[-1].id]
-    assert signers(notes[0])[1:] == []
+    first = VerifierKey.parse(canonical.decode(kit.lines(folder)[0]).epoch_key)
+    assert signers(notes[0])[1:] == [first.id]
+    assert own.name == first.name == keys.origin_of(first.public)
     report = verify(folder)
     assert (report.status, report.vkey) == (Status.WHOLE, str(own))
 

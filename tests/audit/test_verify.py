@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import canonical, checkpoints, disk, merkle, note
+from aigov.audit import canonical, checkpoints, disk, keys, merkle, note
 from aigov.audit.log import Log
 from aigov.audit.note import Checkpoint, VerifierKey
 from aigov.audit.records import CallOutcome, PluginFault
@@ -158,9 +158,11 @@ def signed_again(copy: Path, content: bytes) -> VerifierKey:
     old = checkpoints.vkey(copy)
     assert old is not None
     private = bytes(32)
-    key = VerifierKey(old.name, public_ed25519(private))
-    content = content.replace(str(old).encode(), str(key).encode())
+    key = VerifierKey(keys.origin_of(public_ed25519(private)), public_ed25519(private))
     lines = content.splitlines()
+    genesis = msgspec.json.decode(lines[0])
+    genesis |= {"origin": key.name, "key": str(key), "epoch_key": str(key), "prev": canonical.origin_link(key.name)}
+    lines[0] = msgspec.json.encode(genesis, order="sorted")
     for at in range(1, len(lines)):
         record = msgspec.json.decode(lines[at])
         record["prev"] = canonical.link(lines[at - 1])

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from aigov.audit import canonical, checkpoints, keys, records
+from aigov.audit import head as heads
 from aigov.audit.disk import Disk
 from aigov.audit.merkle import CompactRange, leaf_hash
 from aigov.audit.note import Checkpoint, VerifierKey, sign
@@ -54,6 +55,7 @@ def log(folder: Path, *parts: list[Record] | str, seal: bool = True) -> Path:
     disk = Failing()
     held = Store(folder, key=KEY, disk=disk, patience=5)
     held.open()
+    remember(folder)
     for part in parts:
         if part == "rotate":
             held.rotate_key()
@@ -111,7 +113,6 @@ def honest(work: Path) -> Iterator[tuple[str, Path]]:
     yield "withdrawn_later", log(work / "late", [*late, *ended])
     for name, change in TIMES.items():
         folder = log(work / name, calls(2), *(["reopen", calls(1)] if "again" in name else []))
-        remember(folder)
         yield name, timed(folder, change)
     text = PluginFault(plugin='é \u2028 \\ " \u007f 😀 \ud7ff', hook="/", error="a.b:C")
     yield "text", log(work / "text", [text])
@@ -296,6 +297,11 @@ def _first_signature(note: bytes) -> bytes:
     return b"".join(note.splitlines(keepends=True)[:5])
 
 
+def _last_signature(note: bytes) -> bytes:
+    lines = note.splitlines(keepends=True)
+    return b"".join([*lines[:4], lines[-1]])
+
+
 def chained(lines: list[bytes], at: int) -> list[bytes]:
     """A changed record, and every line after it bound anew."""
     made: list[bytes] = []
@@ -326,11 +332,17 @@ def read_all(folder: Path) -> list[bytes]:
     return [line for path in sorted((folder / "seg").iterdir()) for line in path.read_bytes().splitlines()]
 
 
-def resigned(folder: Path, lines: list[bytes], *, forged: bool = False, chain: bool = True) -> None:
-    """Write `lines` as one segment under one checkpoint, signed with the log's own key, or with another."""
+Signers = list[tuple[VerifierKey, bytes]]
+
+
+def resigned(
+    folder: Path, lines: list[bytes], *, forged: bool = False, chain: bool = True, also: Signers | None = None
+) -> None:
+    """Write `lines` as one segment under one checkpoint, signed with the keys of the first epoch, or with another."""
     own = checkpoints.vkey(folder)
     assert own is not None
-    key, private = (other_key(folder), bytes(32)) if forged else (own, PRIVATE[str(own)])
+    signers = [(other_key(folder), bytes(32))] if forged else [*PRIVATE[str(own)], *(also or [])]
+    key = signers[0][0]
     if forged:
         (folder / "pinned.vkey").write_text(f"{own}\n")
         (folder / "log.vkey").write_text(f"{key}\n")
@@ -345,19 +357,20 @@ def resigned(folder: Path, lines: list[bytes], *, forged: bool = False, chain: b
     for path in (folder / "seg").iterdir():
         path.unlink()
     write(folder, made)
-    note = sign(Checkpoint(key.name, tree.size, tree.root()).text(), [(key, private)])
+    note = sign(Checkpoint(key.name, tree.size, tree.root()).text(), signers)
     (folder / "checkpoints.log").write_bytes(note + b"\n")
     (folder / "checkpoint").write_bytes(note)
 
 
-PRIVATE: dict[str, bytes] = {}
+PRIVATE: dict[str, Signers] = {}
 
 
 def remember(folder: Path) -> None:
-    """Keep the private key of a log, to sign it with."""
-    own = checkpoints.vkey(folder)
-    assert own is not None
-    PRIVATE[str(own)] = keys.load(folder, own, KEY)
+    """Keep the private keys of a log that has just begun, its own and the first epoch's, to sign it with."""
+    head = heads.read(folder, KEY)
+    assert head is not None
+    both = [VerifierKey.parse(vkey) for vkey in (head.key, head.epoch_key)]
+    PRIVATE[head.key] = [(key, keys.load(folder, key, KEY)) for key in both]
 
 
 def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
@@ -401,10 +414,22 @@ def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
     for name, change in FAILING_TIMES.items():
         yield name, lambda f, change=change: timed(f, change)
     yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f))
+    yield "signed_without_the_epoch", lambda f: _notes(f, lambda notes: [*map(_first_signature, notes)])
+    yield "signed_without_the_log", lambda f: _notes(f, lambda notes: [*map(_last_signature, notes)])
+    yield "signed_first_epoch_of_ones_own", lambda f: _begun_anew(f, "epoch_key")
+    yield "signed_first_epoch_that_is_none", lambda f: _begun_anew(f, "epoch_key", named="")
+    yield "signed_key_of_ones_own", lambda f: _begun_anew(f, "key")
     yield (
         "signed_writers_record_gone",
         lambda f: resigned(f, [line.replace(b'"wseq":5', b'"wseq":6') for line in read_all(f)]),
     )
+
+
+def _begun_anew(folder: Path, field: str, named: str | None = None) -> None:
+    """The genesis names a key of a thief, which signs beside those that should."""
+    thief, lines = other_key(folder), read_all(folder)
+    lines[0] = spelt(json.loads(lines[0]) | {field: str(thief) if named is None else named})
+    resigned(folder, lines, also=[(thief, bytes(32))])
 
 
 def _outcome(lines: list[bytes], old: bytes, new: bytes) -> list[bytes]:
@@ -425,8 +450,6 @@ def main() -> None:
             work / "base", calls(2), "cover", "rotate", calls(1), "segment", calls(1), "rotate", [example(CallDenied)]
         )
         flat = log(work / "flat", calls(3))
-        remember(base)
-        remember(flat)
         for title, change in [*unsigned(), *signed()]:
             target = HERE / f"{title}_fail"
             source = flat if title.startswith("signed_") and "checkpoints" not in title else base
