@@ -15,13 +15,18 @@ import secrets
 import stat
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from aigov.errors import AigovError, Location, PolicyError, Problem
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError:  # before 48
+    mldsa = None  # type: ignore[assignment]
 
 ROOT_KEY = "root.key"
 KEY_BYTES = 32
@@ -133,6 +138,47 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+class Unsupported(AigovError):
+    """A kind of key that this build of `cryptography` does not have."""
+
+    code = "crypto.unsupported"
+
+
+def public_mldsa44(private: bytes) -> bytes:
+    """The public key (1,312 bytes) of an ML-DSA-44 private key, which is any 32 random bytes (FIPS 204).
+
+    Raises Unsupported.
+    """
+    return _mldsa44(private).public_key().public_bytes_raw()
+
+
+def sign_mldsa44(private: bytes, message: bytes) -> bytes:
+    """An ML-DSA-44 signature, 2,420 bytes. Raises Unsupported."""
+    return _mldsa44(private).sign(message)
+
+
+def verify_mldsa44(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the holder of `public` signed `message`. Raises Unsupported."""
+    if mldsa is None:
+        raise Unsupported("crypto.unsupported: ML-DSA-44 needs `cryptography` 48 or newer")
+    try:
+        mldsa.MLDSA44PublicKey.from_public_bytes(public).verify(signature, message)
+    except UnsupportedAlgorithm:
+        raise Unsupported("crypto.unsupported: this build of `cryptography` has no ML-DSA-44") from None
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _mldsa44(private: bytes) -> mldsa.MLDSA44PrivateKey:
+    if mldsa is None:
+        raise Unsupported("crypto.unsupported: ML-DSA-44 needs `cryptography` 48 or newer")
+    try:
+        return mldsa.MLDSA44PrivateKey.from_seed_bytes(private)
+    except UnsupportedAlgorithm:
+        raise Unsupported("crypto.unsupported: this build of `cryptography` has no ML-DSA-44") from None
 
 
 def _key_problem(text: str, mode: int) -> tuple[str, str] | None:

@@ -1,6 +1,7 @@
 """Where a log's checkpoints are kept, and its public key.
 
     log.vkey          the log's verifier key, a line
+    log.mldsa44.vkey  the key that cosigns, where there is one (`cosigning.py`)
     checkpoint        the latest checkpoint, a signed note
     checkpoints.log   every checkpoint in order, each followed by an empty line
 
@@ -16,21 +17,28 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from aigov.audit.cosigning import CosignerKey
 from aigov.audit.disk import Disk, open_regular
 from aigov.audit.note import MAX_NOTE_BYTES, NoteError, VerifierKey
 
 VKEY = "log.vkey"
+COSIGNER = "log.mldsa44.vkey"
 LATEST = "checkpoint"
 ALL = "checkpoints.log"
 END = b"\n\n"
 BLOCK = 1 << 16
-TAIL = 8 * 1024
+TAIL = 16 * 1024
 MAX_VKEY_BYTES = 1024
 
 
 def put_vkey(disk: Disk, folder: Path, key: VerifierKey) -> None:
     """Publish the log's first verifier key. Raises OSError."""
     disk.put(folder / VKEY, f"{key}\n".encode())
+
+
+def put_cosigner(disk: Disk, folder: Path, key: CosignerKey) -> None:
+    """Publish the key that cosigns. Raises OSError."""
+    disk.put(folder / COSIGNER, f"{key}\n".encode())
 
 
 def vkey(folder: Path) -> VerifierKey | None:

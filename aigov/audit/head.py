@@ -43,9 +43,9 @@ class Head(Value, frozen=True, kw_only=True):
     `records`, `root` (hex), `peaks` (hex, largest first): the tree; `last`: the leaf hash of the last record.
     `segment`, `offset`: where the next record goes, when this was written; `bytes`: over all segments.
     `key`: the log's verifier key; `epoch_key`: the one that signs beside it for now;
-    `next_key`: the one from the next checkpoint on, "" for the same. `epoch` counts from 0, and `key_ts`
-    says when this one began. `checkpoints`: how many are signed, this one
-    included. `tiled`: up to here full tiles are durable. `sealed`: the last writer closed.
+    `next_key`: the one from the next checkpoint on, "" for the same. `epoch` counts from 0, and `key_ts` says when
+    this one began. `cosigner`: the ML-DSA-44 key that signs as well, "" for none. `checkpoints`: how many are signed,
+    this one included. `tiled`: up to here full tiles are durable. `sealed`: the last writer closed.
     """
 
     origin: str
@@ -59,6 +59,7 @@ class Head(Value, frozen=True, kw_only=True):
     offset: Count = 0
     bytes: Count = 0
     next_key: str = ""
+    cosigner: str = ""
     epoch: Count = 0
     key_ts: str = ""
     checkpoints: Count = 0

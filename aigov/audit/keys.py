@@ -1,5 +1,7 @@
 """The keys that sign a log's checkpoints: the log's own, for good, and one of each epoch, which ends with it.
 
+Where the policy asks for it, one of another kind cosigns them (`cosigning.py`).
+
 A log is named after the key of its first epoch, and whoever knows the log's own key knows its name. So the keys of
 all epochs follow from what auditors hold: the name says the first, and what each has signed announces the next.
 
@@ -18,10 +20,20 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import TypeVar
 
+from aigov.audit.cosigning import CosignerKey
 from aigov.audit.disk import Disk, make_folder, open_regular
 from aigov.audit.note import VerifierKey
-from aigov.crypto import Unsealable, digest, keyed_digest, public_ed25519, seal, unseal
+from aigov.crypto import (
+    Unsealable,
+    digest,
+    keyed_digest,
+    public_ed25519,
+    public_mldsa44,
+    seal,
+    unseal,
+)
 from aigov.errors import AigovError
 
 FOLDER = "keys"
@@ -30,6 +42,8 @@ NAME_HEX = 32
 SUFFIX = ".key"
 KEY_BYTES = 32
 MAX_BYTES = 256
+
+Key = TypeVar("Key", bound=VerifierKey)
 
 
 class KeyUnusable(AigovError):
@@ -51,10 +65,13 @@ def make(disk: Disk, folder: Path, origin: str, sealing: bytes) -> VerifierKey:
     """Make a signing key, and keep it, durably, for the log `origin`: "" for one named after it. Raises OSError."""
     private = secrets.token_bytes(KEY_BYTES)
     public = public_ed25519(private)
-    key = VerifierKey(origin or origin_of(public), public)
-    make_folder(disk, folder / FOLDER)
-    disk.put(_path(folder, key), seal(_sealing(sealing), private, str(key).encode()))
-    return key
+    return _kept(disk, folder, VerifierKey(origin or origin_of(public), public), private, sealing)
+
+
+def make_cosigner(disk: Disk, folder: Path, origin: str, sealing: bytes) -> CosignerKey:
+    """Make an ML-DSA-44 key for the log `origin`, and keep it, durably. Raises Unsupported, OSError."""
+    private = secrets.token_bytes(KEY_BYTES)
+    return _kept(disk, folder, CosignerKey(origin, public_mldsa44(private)), private, sealing)
 
 
 def load(folder: Path, key: VerifierKey, sealing: bytes) -> bytes:
@@ -76,6 +93,12 @@ def destroy(disk: Disk, folder: Path, key: VerifierKey) -> None:
     """Remove a private key for good, as far as a file system lets go of what was in a file."""
     _path(folder, key).unlink(missing_ok=True)
     disk.sync_folder(folder / FOLDER)
+
+
+def _kept(disk: Disk, folder: Path, key: Key, private: bytes, sealing: bytes) -> Key:
+    make_folder(disk, folder / FOLDER)
+    disk.put(_path(folder, key), seal(_sealing(sealing), private, str(key).encode()))
+    return key
 
 
 def _path(folder: Path, key: VerifierKey) -> Path:

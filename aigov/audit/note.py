@@ -19,6 +19,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -50,14 +51,18 @@ class VerifierKey(msgspec.Struct, frozen=True):
     name: str
     public: bytes
 
+    KIND: ClassVar[str] = "Ed25519"
+    TYPE: ClassVar[bytes] = ED25519
+    SIZE: ClassVar[int] = KEY_BYTES
+
     @classmethod
-    def parse(cls, text: str) -> VerifierKey:
+    def parse(cls, text: str) -> Self:
         """The key of a `vkey` line: name, key id in hex, base64 of type and key, joined by `+`. Raises NoteError."""
         name, _, rest = text.partition("+")
         identity, _, encoded = rest.partition("+")
         body = bytes64(encoded)
-        if not _is_name(name) or len(body) != 1 + KEY_BYTES or body[:1] != ED25519:
-            raise NoteError("not an Ed25519 verifier key")
+        if not _is_name(name) or len(body) != 1 + cls.SIZE or body[:1] != cls.TYPE:
+            raise NoteError(f"not an {cls.KIND} verifier key")
         key = cls(name, body[1:])
         if identity != key.id.hex():
             raise NoteError("the key id does not belong to the key")
@@ -66,10 +71,10 @@ class VerifierKey(msgspec.Struct, frozen=True):
     @property
     def id(self) -> bytes:
         """The four bytes that name the key in a signature."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:ID_BYTES]
+        return hashlib.sha256(self.name.encode() + b"\n" + self.TYPE + self.public).digest()[:ID_BYTES]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_text64(ED25519 + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{_text64(self.TYPE + self.public)}"
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -100,8 +105,13 @@ def sign(text: str, signers: Sequence[tuple[VerifierKey, bytes]]) -> bytes:
     if not text.endswith("\n") or _has_controls(text):
         raise NoteError("not a text that can be signed")
     made = ((key, sign_ed25519(private, text.encode())) for key, private in signers)
-    lines = "".join(f"{_DASH}{key.name} {_text64(key.id + signature)}\n" for key, signature in made)
+    lines = "".join(signature_line(key, signature) for key, signature in made)
     return f"{text}\n{lines}".encode()
+
+
+def signature_line(key: VerifierKey, signature: bytes) -> str:
+    """The line that a signature is in a note."""
+    return f"{_DASH}{key.name} {_text64(key.id + signature)}\n"
 
 
 def open_note(note: bytes, keys: Sequence[VerifierKey]) -> str:

@@ -28,6 +28,7 @@ import msgspec
 from aigov.audit import checkpoints, keys
 from aigov.audit import head as heads
 from aigov.audit.canonical import NotARecord, decode, link, micros, timestamp
+from aigov.audit.cosigning import CosignerKey, cosign
 from aigov.audit.disk import Disk, locked, open_regular
 from aigov.audit.end import Damaged, End
 from aigov.audit.head import Head
@@ -92,12 +93,23 @@ class Publisher:
                 self._sign(head, end, own, sealed)
                 self.covered = end.records
 
-    def unseal(self) -> None:
-        """Say that the log goes on before a line is added: lines after a sealed state are forgeries."""
+    def unseal(self, *, cosign: bool = False) -> None:
+        """Say that the log goes on before a line is added: lines after a sealed state are forgeries.
+
+        `cosign`: from here on checkpoints have an ML-DSA-44 signature too, for good. Raises Unsupported.
+        """
         with self._held():
             head = self.head()
-            if head.sealed:
-                heads.write(self._disk, self._folder, msgspec.structs.replace(head, sealed=False), self._key)
+            if head.sealed or (cosign and not head.cosigner):
+                cosigner = head.cosigner or (self._cosigner() if cosign else "")
+                state = msgspec.structs.replace(head, sealed=False, cosigner=cosigner)
+                heads.write(self._disk, self._folder, state, self._key)
+
+    def _cosigner(self) -> str:
+        """A new key that cosigns, published before anything is signed with it."""
+        made = keys.make_cosigner(self._disk, self._folder, self.head().origin, self._key)
+        checkpoints.put_cosigner(self._disk, self._folder, made)
+        return str(made)
 
     def _held(self) -> AbstractContextManager[None]:
         if self._lock is None:
@@ -130,7 +142,8 @@ class Publisher:
             origin=head.origin, key=head.key, epoch_key=head.next_key or head.epoch_key, next_key=found.next_key,
             records=end.records,
             root=root.hex(), peaks=tuple(peak.hex() for peak in tree.peaks), last=end.last, segment=end.segment,
-            offset=end.offset, bytes=end.bytes, epoch=head.epoch + rotated, key_ts=now if rotated else head.key_ts,
+            offset=end.offset, bytes=end.bytes, cosigner=head.cosigner,
+            epoch=head.epoch + rotated, key_ts=now if rotated else head.key_ts,
             checkpoints=head.checkpoints + 1, sealed=sealed, ts=now,
             tiled=head.tiled if self._loose else end.records,
         )  # fmt: skip
@@ -150,7 +163,10 @@ class Publisher:
         note = checkpoints.written(self._folder, text)  # after a power loss its epoch's key may be gone
         if note is None:
             signers = (head.key, head.epoch_key)
-            note = sign(text, [(VerifierKey.parse(vkey), self._private_of(vkey)) for vkey in signers])
+            note = sign(text, [(key, self._private_of(key)) for key in map(VerifierKey.parse, signers)])
+            if head.cosigner:
+                key = CosignerKey.parse(head.cosigner)
+                note = cosign(note, key, self._private_of(key), int(time.time()))
         checkpoints.publish(self._disk, self._folder, note)
         if head.next_key:
             self._end_epoch(head)
@@ -160,9 +176,10 @@ class Publisher:
         self._private.pop(head.epoch_key, None)
         keys.destroy(self._disk, self._folder, VerifierKey.parse(head.epoch_key))
 
-    def _private_of(self, vkey: str) -> bytes:
+    def _private_of(self, key: VerifierKey) -> bytes:
+        vkey = str(key)
         if vkey not in self._private:
-            self._private[vkey] = keys.load(self._folder, VerifierKey.parse(vkey), self._key)
+            self._private[vkey] = keys.load(self._folder, key, self._key)
         return self._private[vkey]
 
     def _edge_at(self, head: Head) -> Edge:

@@ -116,7 +116,7 @@ class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `patience_ms`: how long a call waits for the disk, in milliseconds, before it is refused. `require_disk`: refuse
     to keep the record in memory or on a network file system. `key_epoch`: how long a signing key of an epoch serves,
-    1m to 24h.
+    1m to 24h. `cosign`: a further signature over checkpoints, which a log keeps once it has it.
     """
 
     on_failure: Literal["deny", "fail_open"] = "deny"
@@ -124,6 +124,7 @@ class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     require_disk: bool = False
     patience_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 250
     key_epoch: Span = "15m"
+    cosign: Literal["none", "ml-dsa-44"] = "none"
     people: People = People()
     keep: Keep = Keep()
 

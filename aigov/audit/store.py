@@ -88,7 +88,14 @@ class Store:
     """One writer's hold on a log's folder. Not for several threads at once: `Log` gives it one."""
 
     def __init__(
-        self, folder: Path, *, key: bytes, disk: Disk, patience: float, key_seconds: float = KEY_SECONDS
+        self,
+        folder: Path,
+        *,
+        key: bytes,
+        disk: Disk,
+        patience: float,
+        key_seconds: float = KEY_SECONDS,
+        cosign: bool = False,
     ) -> None:
         self.id = new_id()
         self.origin = ""
@@ -98,6 +105,7 @@ class Store:
         self._patience = patience
         self._slowly = max(patience, SLOW_SECONDS)
         self._key_seconds = key_seconds
+        self._cosign = cosign
         self._composer = Composer(self.id)
         self._living = Living(folder, self.id, disk)
         self._publisher = Publisher(folder, key=key, disk=disk, patience=self._slowly)
@@ -124,7 +132,7 @@ class Store:
         with locked(self._lock, self._slowly):
             head = head_of(self._disk, self._folder, self._key, self.origin)
             self.origin = head.origin
-            self._publisher.unseal()
+            self._publisher.unseal(cosign=self._cosign)
             self._segments.cut_leftovers()
             torn = self._tail.walk(head)
             end = self._tail.end

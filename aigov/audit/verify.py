@@ -33,6 +33,7 @@ from aigov.audit import checkpoints
 from aigov.audit import head as heads
 from aigov.audit.canonical import NotARecord, decode, link, origin_link
 from aigov.audit.checkpoints import Notes
+from aigov.audit.cosigning import CosignerKey, is_cosigned
 from aigov.audit.disk import locked, open_regular, reason
 from aigov.audit.head import Head, HeadAltered
 from aigov.audit.note import Checkpoint, NoteError, VerifierKey, split
@@ -42,6 +43,7 @@ from aigov.audit.reader import OVERLONG, SEGMENTS, Lines, extents
 from aigov.audit.records import CallOrphaned, KeyRotated, LogGenesis, LogSealed
 from aigov.audit.store import LOCK
 from aigov.audit.vouched import Vouched
+from aigov.crypto import Unsupported
 
 MAX_PROBLEMS = 100
 LOCK_SECONDS = 2.0
@@ -117,14 +119,16 @@ def verify(
     progress: Progress | None = None,
     *,
     vkey: VerifierKey | None = None,
+    cosigner: CosignerKey | None = None,
     known: bytes | None = None,
 ) -> Report:
     """Check a log's folder. `progress(done, total)` is told bytes about once a mebibyte. Raises nothing of its own.
 
-    `vkey`: the public key that the log must be signed with, from a source other than the folder. `known`: a
-    checkpoint of this log that was accepted before. `key`: the writers' secret, which checks their state too.
+    `vkey`: the public key that the log must be signed with, from a source other than the folder. `cosigner`: the
+    key that its last good checkpoint must be cosigned with. `known`: a checkpoint that was accepted before. `key`:
+    the writers' secret, which checks their state too.
     """
-    check = _Check(Path(folder), key, progress, vkey, known)
+    check = _Check(Path(folder), key, progress, vkey, cosigner, known)
     try:
         check.run()
     except OSError as error:
@@ -136,12 +140,19 @@ class _Check:
     """One run over one log."""
 
     def __init__(
-        self, folder: Path, key: bytes | None, progress: Progress | None, vkey: VerifierKey | None, known: bytes | None
+        self,
+        folder: Path,
+        key: bytes | None,
+        progress: Progress | None,
+        vkey: VerifierKey | None,
+        cosigner: CosignerKey | None,
+        known: bytes | None,
     ) -> None:
         self._folder = folder
         self._key = key
         self._progress = progress
         self._vkey, self._pinned = vkey, vkey is not None
+        self._cosigner = cosigner
         self._known = known
         self._faults: list[Fault] = []
         self._worst: set[Status] = set()
@@ -378,11 +389,22 @@ class _Check:
         if latest != vouched.last:
             status = Status.INCOMPLETE if latest is None or vouched.has(latest) else Status.TAMPERED
             self._note(status, "it is not the last one of `checkpoints.log`", file=checkpoints.LATEST)
+        if self._cosigner is not None and vouched.latest:
+            self._check_cosigned(vouched.latest, self._cosigner)
         if vouched.count > vouched.latest_size:
             late = f"{vouched.count - vouched.latest_size} records are in no checkpoint yet"
             self._note(Status.INCOMPLETE, late, file=checkpoints.LATEST)
         if self._head is not None and self._head.sealed and vouched.count > self._head.records:
             self._note(Status.TAMPERED, "there are lines after the sealed end", file=heads.HEAD)
+
+    def _check_cosigned(self, note: bytes, key: CosignerKey) -> None:
+        try:
+            if not is_cosigned(note, key):
+                self._note(
+                    Status.TAMPERED, "the last good checkpoint is not cosigned with that key", file=checkpoints.ALL
+                )
+        except Unsupported as fault:
+            self.cannot(str(fault).partition(": ")[2])
 
     def _sealed(self) -> bool:
         vouched = self._vouched

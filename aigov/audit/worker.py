@@ -37,6 +37,7 @@ from aigov.audit.publish import SECONDS
 from aigov.audit.records import CallIntent, CallOutcome, CallWithdrawn, Record, SinkRecovered
 from aigov.audit.settings import AuditSettings
 from aigov.audit.store import BEAT_SECONDS, SLOW_SECONDS, Receipt, Store, SyncFailed, Unsure
+from aigov.crypto import Unsupported
 from aigov.errors import AuditUnavailable
 
 QUEUE_RECORDS = 8_192
@@ -47,6 +48,7 @@ ENDING = CLOSING - {CallWithdrawn.kind()}
 WITHDRAWN = OPENING | {CallOutcome.kind()}
 LINGER_SHARE = 1 / 8
 LINGER_SECONDS = 0.001
+FAULTS = (Damaged, HeadAltered, KeyUnusable, NoteError, ProofError, Unsupported)
 FULL_DISK = frozenset({"ENOSPC", "EDQUOT"})
 
 Result = Receipt | NotARecord
@@ -69,7 +71,10 @@ class Worker:
 
     def __init__(self, folder: Path, *, key: bytes, disk: Disk, settings: AuditSettings) -> None:
         patience = settings.patience_ms / 1000
-        self._store = Store(folder, key=key, disk=disk, patience=patience, key_seconds=settings.key_seconds)
+        cosign = settings.cosign != "none"
+        self._store = Store(
+            folder, key=key, disk=disk, patience=patience, key_seconds=settings.key_seconds, cosign=cosign
+        )
         self._slowly = max(patience, SLOW_SECONDS)
         # Reentrant: a forgotten log is closed by the garbage collector, which may run in the thread itself.
         self._lock = threading.RLock()
@@ -282,7 +287,7 @@ class Worker:
         """Where the disk is full, use the room that was kept for saying so. It may fail: calls are refused anyway."""
         fault = self._fault
         if fault in FULL_DISK and not self._shut:
-            with suppress(OSError, Damaged, HeadAltered, KeyUnusable, NoteError, ProofError):
+            with suppress(OSError, *FAULTS):
                 self._wait_for_signing()
                 self._store.last_words(fault)
 
@@ -362,7 +367,7 @@ class Worker:
             self._fault, shut = f"{reason(error)} on sync; open the log anew", True
         except OSError as error:
             self._fault, again = reason(error), True
-        except (Damaged, HeadAltered, KeyUnusable, NoteError, ProofError) as error:
+        except FAULTS as error:
             self._fault, again = str(error), True
         except Exception:  # noqa: BLE001 - whatever broke, the call that waits has to be refused, not left waiting
             self._fault, again = "a fault of the log itself", True

@@ -34,6 +34,7 @@ def audit() -> None:
 def verify(
     folder: Folder = options.AUDIT,
     vkey: Annotated[str, typer.Option("--vkey", metavar="KEY", help="The public key: the line, or its file.")] = "",
+    cosigner: Annotated[str, typer.Option(metavar="KEY", help="The key that cosigns, if any: line or file.")] = "",
     kept: Annotated[Path | None, typer.Option("--known", metavar="DIR", help="Where accepted states are kept.")] = None,
     keys: Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside DIR.")] = None,
     as_json: options.AsJson = False,
@@ -46,9 +47,11 @@ def verify(
     if not as_json and not folder.is_dir():
         raise cannot(f"cannot read the record in `{folder}`: no such folder")
     key, pinned = _key(folder, keys), proving.read_vkey(vkey) if vkey else None
+    beside = proving.read_cosigner(cosigner) if cosigner else None
     place = kept if kept is not None else known.place()
     with show.meter("verifying", None) as meter:
-        report = verify_log(folder, key, meter.reach, vkey=pinned, known=_known(place, folder, pinned))
+        before = _known(place, folder, pinned)
+        report = verify_log(folder, key, meter.reach, vkey=pinned, cosigner=beside, known=before)
     status = int(report.status)
     if report.status in (Status.WHOLE, Status.INCOMPLETE) and report.latest:
         known.keep(place, proving.read_vkey(report.vkey), report.latest.encode())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from aigov.audit import checkpoints, proof, reader, schema
+from aigov.audit.cosigning import CosignerKey
 from aigov.audit.disk import reason
 from aigov.audit.log import Log
 from aigov.audit.merkle import ProofError
@@ -22,6 +23,7 @@ from aigov.errors import AuditUnavailable
 from aigov.stores import LOG_LABEL
 
 MAX_FILE = 1 << 20
+Key = TypeVar("Key", bound=VerifierKey)
 Vkey = Annotated[str, typer.Option("--vkey", metavar="KEY", help="The log's public key: the line, or a file of it.")]
 ProofFile = Annotated[Path, typer.Argument(metavar="PROOF", help="The proof's file.")]
 
@@ -144,13 +146,22 @@ def _judge(check: Callable[[], Checkpoint], as_json: bool) -> None:
 
 def read_vkey(text: str) -> VerifierKey:
     """The key of a line, or of a file that holds the line. Raises Stop."""
+    return _key(VerifierKey, "--vkey", text)
+
+
+def read_cosigner(text: str) -> CosignerKey:
+    """The same of the key that cosigns."""
+    return _key(CosignerKey, "--cosigner", text)
+
+
+def _key(kind: type[Key], option: str, text: str) -> Key:
     given = text if "+" in text else _read(Path(text)).decode("utf-8", "replace").strip()
     why = ""
     try:
-        return VerifierKey.parse(given)
+        return kind.parse(given)
     except NoteError as fault:
         why = fault.why
-    raise cannot(f"`--vkey`: {why}")
+    raise cannot(f"`{option}`: {why}")
 
 
 def _read(path: Path) -> bytes:
