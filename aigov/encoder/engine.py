@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -164,11 +165,12 @@ def _vector(parts: Sequence[Window], seen: Sequence[Seen]) -> Any:
     """The windows' vectors as one of unit length, by how many pieces are each one's own; None where there is none."""
     import numpy
 
-    told = [(part.last - part.first, one.vector) for part, one in zip(parts, seen, strict=True) if one.vector]
-    if not told:
+    rows = [numpy.frombuffer(one.vector, numpy.float16).astype(numpy.float32) for one in seen if one.vector]
+    if not rows:
         return None
-    weights = numpy.array([[weight] for weight, _ in told], numpy.float32)
-    rows = numpy.stack([numpy.frombuffer(data, numpy.float16).astype(numpy.float32) for _, data in told])
-    whole = (rows * weights).sum(axis=0)
-    length = float(numpy.linalg.norm(whole))
+    whole = rows[0]
+    if len(rows) > 1:
+        weights = [part.last - part.first for part, one in zip(parts, seen, strict=True) if one.vector]
+        whole = (numpy.stack(rows) * numpy.array(weights, numpy.float32)[:, None]).sum(axis=0)
+    length = math.sqrt(float(whole @ whole))
     return whole / length if length > 0 else None

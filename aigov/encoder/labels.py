@@ -34,7 +34,7 @@ class Tagged(NamedTuple):
 class Labels:
     """The labels of one model, in the order of its outputs. `types`: all that it tells of, as it names them."""
 
-    __slots__ = ("_columns", "_follows", "_further", "_starts", "_tags", "types")
+    __slots__ = ("_columns", "_follows", "_further", "_outside", "_starts", "_tags", "types")
 
     def __init__(self, names: Sequence[str], *, firsts: bool = False) -> None:
         """`firsts`: the first piece of a word decides. Raises ValueError for no `O`, nothing else, or a name twice."""
@@ -42,7 +42,7 @@ class Labels:
 
         if OUTSIDE not in names or len(set(names)) != len(names) or len(names) < 2:
             raise ValueError("labels are `O` and others, each once")
-        self._tags = _tags(names)
+        self._tags, self._outside = _tags(names), names.index(OUTSIDE)
         self.types = tuple(dict.fromkeys(kind for tag, kind in self._tags if tag))
         self._columns = {kind: [at for at, (_, other) in enumerate(self._tags) if other == kind] for kind in self.types}
         self._follows = numpy.array([[0.0 if _may(a, b) else _NEVER for b in self._tags] for a in self._tags])
@@ -53,8 +53,8 @@ class Labels:
         """The spans in words of a window, from a row of logits for each piece. `words`: the first piece of each."""
         import numpy
 
-        if not words:
-            return []
+        if not words or bool((logits.argmax(axis=1) == self._outside).all()):
+            return []  # where no piece votes for anything, no word is anything
         logits = logits - logits.max(axis=1, keepdims=True)
         logs = self._voted(logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True)), words)
         chosen = logs.argmax(axis=1).tolist()

@@ -3,6 +3,7 @@
 Invariants:
 * At most `threads` pieces of work run at once, those of all callers together; each caller waits for a lane per
   piece, so that a long text holds up a short one by one piece alone.
+* Pieces are taken one by one, so what is made when it is taken is made while another piece is worked on.
 * With one thread there is none but the caller's. After a fork the child makes lanes and helpers of its own.
 * Past the deadline nothing more is begun, and the caller is told.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
@@ -39,11 +40,15 @@ class Lanes:
         self._threads = threads
         self._own = self._made()
 
-    def each(self, work: Callable[[T], R], items: Sequence[T], deadline: float) -> list[R]:
-        """What `work` gives for each item, in order. `deadline`: of `time.monotonic`. Raises Late, or its fault."""
+    def each(self, work: Callable[[T], R], items: Iterable[T], deadline: float) -> list[R]:
+        """What `work` gives for each item, in order. `deadline`: of `time.monotonic`. Raises Late, or its fault.
+
+        An iterator is asked for one item at a time, in any of the threads. Raises what it raises, too.
+        """
         own = self._here()
         run = _Run(work, items, deadline, own.free)
-        others = [own.helpers.submit(run.share) for _ in range(min(self._threads, len(items)) - 1)]
+        lanes = min(self._threads, len(items)) if isinstance(items, Sequence) else self._threads
+        others = [own.helpers.submit(run.share) for _ in range(lanes - 1)]
         run.share()
         wait(others)
         return run.results()
@@ -64,9 +69,9 @@ class Lanes:
 class _Run(Generic[T, R]):
     """The items of one caller, taken one by one by whoever is free. A fault ends all of it."""
 
-    def __init__(self, work: Callable[[T], R], items: Sequence[T], deadline: float, free: threading.Semaphore) -> None:
-        self._work, self._items, self._deadline, self._free = work, items, deadline, free
-        self._left = iter(range(len(items)))
+    def __init__(self, work: Callable[[T], R], items: Iterable[T], deadline: float, free: threading.Semaphore) -> None:
+        self._work, self._deadline, self._free = work, deadline, free
+        self._left = enumerate(items)
         self._results: dict[int, R] = {}
         self._fault: BaseException | None = None
         self._lock = threading.Lock()
@@ -74,8 +79,8 @@ class _Run(Generic[T, R]):
     def share(self) -> None:
         """Work on items until there are none left. Raises nothing."""
         try:
-            while self._fault is None and (at := self._next()) is not None:
-                self._do(at)
+            while self._fault is None and (taken := self._next()) is not None:
+                self._do(*taken)
         except BaseException as fault:  # noqa: BLE001 - told to the caller, in whose thread it is raised again
             self._fault = fault
 
@@ -84,18 +89,18 @@ class _Run(Generic[T, R]):
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
-        return [self._results[at] for at in range(len(self._items))]
+        return [self._results[at] for at in range(len(self._results))]
 
-    def _do(self, at: int) -> None:
+    def _do(self, at: int, item: T) -> None:
         if not self._free.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
             raise Late
         try:
             if time.monotonic() > self._deadline:
                 raise Late
-            self._results[at] = self._work(self._items[at])
+            self._results[at] = self._work(item)
         finally:
             self._free.release()
 
-    def _next(self) -> int | None:
+    def _next(self) -> tuple[int, T] | None:
         with self._lock:
             return next(self._left, None)

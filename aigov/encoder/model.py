@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,8 +80,9 @@ class Model:
         )
 
     def key(self, pieces: Pieces, window: Window) -> bytes:
-        """All that the answer for a window depends on, as bytes."""
-        return b"".join(one.tobytes() for one in self._fed(pieces, window).values())
+        """All that the answer for a window depends on, as bytes: its pieces, and their case where it is told."""
+        ids = array("q", pieces.ids[window.left : window.right]).tobytes()
+        return ids + bytes(pieces.cases[window.left : window.right]) if self._cased else ids
 
     def _fed(self, pieces: Pieces, window: Window) -> Mapping[str, Any]:
         import numpy

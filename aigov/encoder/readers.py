@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import NamedTuple
@@ -52,6 +52,50 @@ class _Look(NamedTuple):
     engine: Engine
     plan: Plan
     window: Window
+    key: bytes
+
+    def made(self) -> tuple[bytes, Seen]:
+        return self.key, self.engine.look(self.plan, self.window)
+
+
+class _Question:
+    """The windows of some texts: which of them are known, and which have to be looked at."""
+
+    def __init__(self, texts: Iterable[str], engines: Sequence[Engine], memory: Memory) -> None:
+        self._pairs = [(engine, text) for text in texts for engine in engines]
+        self._memory = memory
+        self._planned: list[tuple[Engine, Plan, list[bytes]]] = []
+        self._seen: dict[bytes, Seen] = {}
+
+    def looks(self) -> Iterator[_Look]:
+        """Every window that nobody has seen, once; the next text is cut when its first one is asked for."""
+        met: set[bytes] = set()
+        for engine, text in self._pairs:
+            plan = engine.plan(text)
+            keys = [self._memory.key(engine.id, engine.key(plan, window)) for window in plan.windows]
+            self._planned.append((engine, plan, keys))
+            for window, key in zip(plan.windows, keys, strict=True):
+                seen = None if key in met else self._memory.get(key)
+                if seen is not None:
+                    self._seen[key] = seen
+                elif key not in met:
+                    yield _Look(engine, plan, window, key)
+                met.add(key)
+
+    def answered(self, made: Iterable[tuple[bytes, Seen]]) -> Readings:
+        """The texts as they were read, once all of `looks` are made."""
+        for key, seen in made:
+            self._seen[key] = seen
+            self._memory.put(key, seen)
+        return {
+            (engine.name, plan.text): engine.reading(plan, [self._seen[key] for key in keys])
+            for engine, plan, keys in self._planned
+        }
+
+    @property
+    def single(self) -> bool:
+        """Whether it is of one text and one model."""
+        return len(self._pairs) == 1
 
 
 class Readers:
@@ -104,28 +148,14 @@ class Readers:
             if chars > MOST_CHARS:
                 raise Late
             deadline = time.monotonic() + min(self._base_s + SECONDS_PER_CHAR * chars, MOST_SECONDS)
-            return self._looked(dict.fromkeys(texts), engines, memory, deadline)
+            question = _Question(dict.fromkeys(texts), engines, memory)
+            looks = question.looks()
+            return question.answered(self._lanes.each(_Look.made, tuple(looks) if question.single else looks, deadline))
         except Late:
             code = TIMEOUT
         except Exception:  # noqa: BLE001 - whatever a model or a library raises is a refusal, and its text goes nowhere
             code = FAULT
         raise GuardFault(NAME, code)
-
-    def _looked(self, texts: dict[str, None], engines: Sequence[Engine], memory: Memory, deadline: float) -> Readings:
-        plans = [(engine, engine.plan(text)) for text in texts for engine in engines]
-        looks = [_Look(engine, plan, window) for engine, plan in plans for window in plan.windows]
-        keys = [memory.key(one.engine.id, one.engine.key(one.plan, one.window)) for one in looks]
-        known: dict[bytes, Seen] = {key: seen for key in keys if (seen := memory.get(key)) is not None}
-        new = {key: look for key, look in zip(keys, looks, strict=True) if key not in known}
-        made = self._lanes.each(lambda one: one.engine.look(one.plan, one.window), tuple(new.values()), deadline)
-        for key, seen in zip(new, made, strict=True):
-            known[key] = seen
-            memory.put(key, seen)
-        following = iter(keys)
-        return {
-            (engine.name, plan.text): engine.reading(plan, [known[next(following)] for _ in plan.windows])
-            for engine, plan in plans
-        }
 
     def __repr__(self) -> str:
         return f"Readers({', '.join(self._engines)})"

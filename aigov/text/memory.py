@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-MOST = 64
+MOST = 1_024  # a conversation of many short texts; what was read of one takes about a kilobyte
 
 
 class Memory:

@@ -51,8 +51,11 @@ def vocabulary() -> dict[str, int]:
     return {piece: at for at, piece in enumerate((*SPECIAL, *SIGNS, *WORDS))}
 
 
-def shaped(labels: Sequence[str] = LABELS, *, cased: bool = False) -> onnx.ModelProto:
-    """The shipped model's form. `cased`: only a piece that begins in a capital is a name."""
+def shaped(labels: Sequence[str] = LABELS, *, cased: bool = False, after: str = "") -> onnx.ModelProto:
+    """The shipped model's form. `cased`: only a piece that begins in a capital is a name.
+
+    `after`: only the piece that follows this one is a person, so that a label depends on what a window sees.
+    """
     words = vocabulary()
     rows = numpy.zeros((len(words), len(labels)), numpy.float32)
     rows[:, 0] = SURE / 2
@@ -66,8 +69,17 @@ def shaped(labels: Sequence[str] = LABELS, *, cased: bool = False) -> onnx.Model
     if cased:
         by_case[:, 0] = SURE
         by_case[TITLE, 0] = 0
+    follows = numpy.zeros((len(words), len(labels)), numpy.float32)
+    if after:
+        rows[:, 1:] = 0
+        follows[words[after], labels.index("B-PERSON")] = 2 * SURE
     nodes = [
-        helper.make_node("Gather", ["rows", "input_ids"], ["plain"]),
+        helper.make_node("Slice", ["input_ids", "first", "end", "axis"], ["earlier"]),
+        helper.make_node("Slice", ["input_ids", "first", "second", "axis"], ["start"]),
+        helper.make_node("Concat", ["start", "earlier"], ["before"], axis=1),
+        helper.make_node("Gather", ["follows", "before"], ["followed"]),
+        helper.make_node("Gather", ["rows", "input_ids"], ["alone"]),
+        helper.make_node("Add", ["alone", "followed"], ["plain"]),
         helper.make_node("Gather", ["by_case", "token_type_ids"], ["written"]),
         helper.make_node("Add", ["plain", "written"], ["entities"]),
         helper.make_node("Gather", ["hostile", "input_ids"], ["each"]),
@@ -79,7 +91,9 @@ def shaped(labels: Sequence[str] = LABELS, *, cased: bool = False) -> onnx.Model
         helper.make_node("ReduceMean", ["meant"], ["mean"], axes=[1], keepdims=0),
         helper.make_node("LpNormalization", ["mean"], ["vector"], axis=1, p=2),
     ]
-    tables = {"rows": rows, "by_case": by_case, "hostile": hostile, "meaning": meaning}
+    places = {"first": [0], "second": [1], "end": [-1], "axis": [1]}
+    tables = {"rows": rows, "by_case": by_case, "hostile": hostile, "meaning": meaning, "follows": follows}
+    tables.update({name: numpy.array(value, numpy.int64) for name, value in places.items()})
     rows_of: list[str | int] = ["b", "t", len(labels)]
     outputs: dict[str, list[str | int]] = {"entities": rows_of, "hostility": ["b"], "vector": ["b", WIDTH]}
     return _model(nodes, tables, outputs, ("input_ids", "attention_mask", "token_type_ids"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
+from collections.abc import Iterator
+from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -12,12 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aigov.encoder import weights
 from aigov.encoder.engine import PLAIN, Engine, joined, trimmed
 from aigov.encoder.lanes import Lanes, Late
 from aigov.encoder.readers import FAULT, MOST_CHARS, TIMEOUT, Readers
 from aigov.errors import GuardFault
 from aigov.text.memory import Memory
 from aigov.types import Reading, Span
+from tests.encoder.small import shaped, write_weights
 
 NAME = "EncoderRecognizer"
 ORDINARY = "The parcel came late and is in the rules. "
@@ -63,6 +69,27 @@ def test_ordinary_sentences_before_or_after_change_nothing(readers: Readers, bef
     text = "Jane Doe met Adeyemi in Lyon. Rose came to Paris, and JD too."
     whole = ORDINARY * before + text + " " + ORDINARY * after
     assert found(readers, whole) == found(readers, text)
+
+
+@pytest.fixture(scope="module")
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Readers:
+    """Readers over a model to which a word is a person only where `dr` stands before it."""
+    made = tmp_path_factory.mktemp("looking")
+    return Readers([weights.loaded(made, write_weights(made, shaped(after="dr")))], 2)
+
+
+pieces_of_text = st.lists(
+    st.sampled_from(["dr jane", "jane", "dr rose", "the parcel came late.", "and\n", "is late.\n\n", "in lyon,", "dr"]),
+    max_size=30,
+)
+
+
+@given(pieces_of_text, st.integers(0, 200))
+def test_what_a_word_follows_is_seen_wherever_the_text_is_cut(looking: Readers, drawn: list[str], before: int) -> None:
+    text = "all " * before + " ".join(drawn * 12)
+    words = pairwise(re.finditer(r"\w+", text))
+    wanted = [word.span() for before_it, word in words if before_it[0] == "dr"]
+    assert [(one.start, one.end) for one in looking.read(NAME, text).spans] == wanted
 
 
 def test_the_vector_is_of_unit_length_and_that_of_its_windows(readers: Readers) -> None:
@@ -130,6 +157,16 @@ def test_memory_is_bounded_and_needs_its_key(readers: Readers) -> None:
     assert len(memory) == 5
     assert Memory(b"a" * 32).key(b"x") != Memory(b"b" * 32).key(b"x")
     assert memory.key(b"ab", b"c") != memory.key(b"a", b"bc")
+
+
+def test_a_conversation_of_many_short_texts_is_remembered_too(readers: Readers, count: Counting) -> None:
+    memory = Memory(bytes(32))
+    words = ["jane", "rose", "lyon", "parcel", "came", "late", "rules", "hello"]
+    texts = [" ".join(drawn) for drawn in product(words, repeat=3)]
+    for turn in range(0, len(texts), 64):
+        before = count.windows
+        readers.run(texts[: turn + 64], memory)
+        assert count.windows == before + 64
 
 
 def test_words_of_chat_protocols_are_not_read(readers: Readers, count: Counting) -> None:
@@ -271,6 +308,32 @@ def test_one_lane_has_no_thread_but_the_callers() -> None:
     seen: set[int] = set()
     Lanes(1).each(lambda _: seen.add(threading.get_ident()), range(5), time.monotonic() + 60)
     assert seen == {threading.get_ident()}
+
+
+def test_what_is_made_when_it_is_taken_is_made_once_and_in_order() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    assert Lanes(3).each(lambda number: number * 2, items(), time.monotonic() + 60) == [2 * at for at in range(20)]
+    assert taken == list(range(20))
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_fault_in_making_an_item_is_the_callers(lanes: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Lanes(lanes).each(str, (1 // (3 - number) for number in range(9)), time.monotonic() + 60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_a_model_has_no_threads_of_its_own(engine: Engine) -> None:
+    """Neither onnxruntime nor the tokeniser: on one lane there are as many threads as before."""
+    before = len(os.listdir("/proc/self/task"))
+    Readers([engine], 1).run([ORDINARY * 40, *(f"Jane {at}" for at in range(40))])
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_a_fault_ends_all_of_a_run_and_lanes_stay_free() -> None:
