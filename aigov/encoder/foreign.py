@@ -2,6 +2,7 @@
 
 Invariants:
 * Nothing is fetched: a folder that is not there is an error that says with which command to make it.
+* A tokeniser that tells no words is an error for a token classifier: a name would be the whole text.
 * A label that the policy names and the model lacks is an error: it would find nothing.
 """
 
@@ -72,6 +73,8 @@ def engine(settings: Foreign, folder: Path) -> Engine:
     if settings.hostile:
         _known(settings.hostile, labels)
         return Engine(settings.known_as, model, id, hostile=Hostile(labels, settings.hostile))
+    if not model.tokeniser.words:
+        raise Unfit(f"`{TOKENISER}` does not tell where words begin")
     try:
         told = Labels(labels, firsts=True)
     except ValueError as error:

@@ -51,6 +51,11 @@ class Tokeniser:
         self.prefix, self.suffix = tuple(whole[:at]), tuple(whole[at + len(bare) :])
 
     @property
+    def words(self) -> bool:
+        """Whether it tells where words begin; some cut a text as if it were one word."""
+        return len(set(self._made.encode("a a", add_special_tokens=False).word_ids)) > 1
+
+    @property
     def size(self) -> int:
         """How many numbers the vocabulary has."""
         return int(self._made.get_vocab_size())
