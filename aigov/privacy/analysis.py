@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aigov.privacy.asking import Expressions, Reading, asked
+from aigov.privacy.asking import Expressions, Reading, asked, by_patterns
 from aigov.privacy.hits import Hit, outermost
 from aigov.privacy.words import LANGUAGE, Words
 from aigov.text.scan import Scanner
@@ -26,7 +26,18 @@ from aigov.text.scan import Scanner
 class Analysis:
     """One set of recognisers, compiled. `scanner` tells how. Safe to share between threads."""
 
-    __slots__ = ("_always", "_asked", "_finders", "_ids", "_models", "_needing", "_words", "names", "scanner")
+    __slots__ = (
+        "_always",
+        "_asked",
+        "_finders",
+        "_ids",
+        "_models",
+        "_needing",
+        "_others",
+        "_words",
+        "names",
+        "scanner",
+    )
 
     def __init__(self, recognizers: Sequence[Any], words: Words, folder: Any = None) -> None:
         """`recognizers`: Presidio's kind, their patterns compiled. `folder`: where the scanner's database is kept."""
@@ -36,6 +47,7 @@ class Analysis:
         self._ids = {one.id: index for index, one in reversed([*enumerate(recognizers)])}
         self.names = tuple(one.name for one in recognizers)
         self._models = frozenset(at for at, one in enumerate(recognizers) if getattr(one, "aigov_model", False))
+        self._others = frozenset(at for at, one in enumerate(recognizers) if not by_patterns(one))
         self._asked = tuple(
             asked(one, index, expressions, entities, self._ids) for index, one in enumerate(recognizers)
         )
@@ -47,8 +59,8 @@ class Analysis:
                 self._needing.setdefault(number, []).append(index)
         self.scanner = Scanner(expressions.every, folder)
 
-    def results(self, text: str, models: bool = True) -> list[Hit]:
-        """Every result, surest first; without `models`, of patterns alone.
+    def results(self, text: str, models: bool = True, others: bool = True) -> list[Hit]:
+        """Every result, surest first; without `models`, of patterns alone; without `others`, of no code of others.
 
         Raises GuardFault past the deadline, Nonsense, and what a recogniser raises.
         """
@@ -59,6 +71,8 @@ class Analysis:
             wanted.update(self._needing.get(number, ()))
         if not models:
             wanted -= self._models
+        if not others:
+            wanted -= self._others
         raw: list[Hit] = []
         for index in sorted(wanted):
             raw += self._asked[index].ask(reading)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from aigov.privacy.candidates import Candidates
 from aigov.privacy.hits import CEILING, Hit, Nonsense, apart, outermost, sound
-from aigov.privacy.patterns import Linear, Stopwatch, Timed
+from aigov.privacy.patterns import Linear, Stopwatch, Timed, stopwatch
 from aigov.privacy.phones import Phones, TooMany
 from aigov.privacy.surroundings import Support
 from aigov.privacy.words import Artifacts
@@ -29,7 +29,7 @@ class Reading:
 
     def __init__(self, text: str, places: Places, finders: Sequence[Finder], artifacts: Artifacts) -> None:
         self.text, self.places, self.artifacts = text, places, artifacts
-        self.watch = Stopwatch()
+        self.watch = stopwatch()
         self._finders = finders
         self._known: dict[int, list[tuple[int, int]]] = {}
         self._numbers: dict[Phones, list[tuple[int, int]]] = {}
@@ -152,6 +152,14 @@ def asked(recognizer: Any, index: int, expressions: Expressions, entities: list[
         return Asked(ask, frozenset((_number(expressions, r"\d"),)), support, words)
     needs = getattr(recognizer, "aigov_needs", ())
     return Asked(own, frozenset(_number(expressions, source) for source in needs), support, words)
+
+
+def by_patterns(recognizer: Any) -> bool:
+    """Whether it is of a kind of Presidio's that works on the text alone: no model, and nobody else, is asked."""
+    from presidio_analyzer import PatternRecognizer
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    return isinstance(recognizer, (PatternRecognizer, PhoneRecognizer))
 
 
 def _expression(pattern: Any, flags: int) -> Any:

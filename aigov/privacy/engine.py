@@ -23,7 +23,7 @@ from aigov.errors import GuardFault
 from aigov.privacy.analysis import Analysis
 from aigov.privacy.hits import Nonsense, sound
 from aigov.privacy.inside import without_parts
-from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Stopwatch, Timed, analysing, compile_linear, loading
+from aigov.privacy.patterns import TIMEOUT, Linear, Silence, Timed, analysing, compile_linear, loading, stopwatch
 from aigov.privacy.settings import Custom, Extra, Unfit
 from aigov.privacy.tokens import ENTITY
 from aigov.privacy.words import LANGUAGE, ContextScores, Words
@@ -66,30 +66,22 @@ class Engine:
         Raises Unfit for a pattern that `settings.check` would have refused.
         """
         with _quiet():
-            engine = cls._built(loaded, custom)
+            engine, warm = cls._built(loaded, custom)
         for _ in range(WARM_ROUNDS):  # on a machine that others use, compiling may pass a text's time
-            if engine._warmed():
+            if _warmed(warm):
                 break
         return engine
 
     @classmethod
-    def _built(cls, loaded: Sequence[Any], custom: Iterable[Custom]) -> Engine:
+    def _built(cls, loaded: Sequence[Any], custom: Iterable[Custom]) -> tuple[Engine, Callable[[], object]]:
+        """The engine, and what has all that is compiled at first use compiled, without a question to code of others."""
         every = [*loaded, *map(_recognizer, custom)]
         models = frozenset(one.name for one in every if getattr(one, "aigov_model", False))
         if any(_rescores(one) for one in every):
-            return cls(_presidio(every), entities(every), None, models)
+            return cls(_presidio(every), entities(every), None, models), lambda: None
         analysis = Analysis(every, _words(), user_folder())
-        return cls(_analysed(analysis), entities(every), analysis.scanner, models)
-
-    def _warmed(self) -> bool:
-        """Look at a text, so that what is compiled at first use is; False where it took too long. Raises GuardFault."""
-        try:
-            self.findings(_WARM)
-        except GuardFault as fault:
-            if fault.code != TIMEOUT:
-                raise
-            return False
-        return True
+        engine = cls(_analysed(analysis), entities(every), analysis.scanner, models)
+        return engine, lambda: analysis.results(_WARM, others=False)
 
     def patterns(self, text: str, path: str = "") -> tuple[Finding, ...]:
         """The same without models: of a text that they were asked about as it stands. Raises GuardFault."""
@@ -98,24 +90,39 @@ class Engine:
     def findings(self, text: str, path: str = "", models: bool = True) -> tuple[Finding, ...]:
         """Every finding in `text`, surest first, in code points of `text`, before any threshold.
 
-        Raises GuardFault: `pii.timeout` past the time that a text of this length may take, else `guard.fault`.
+        Raises GuardFault: `pii.timeout` past the time that a text of this length may take, else `guard.fault`; and that
+        of a plugin whose recogniser was asked, in the plugin's name.
         """
         if not text:
             return ()
-        fault = "guard.fault"
+        guard, fault = "privacy", "guard.fault"
         with analysing(text):
             try:
                 return without_parts(self._results(text, path, models), self._models)
             except GuardFault as error:
-                fault = error.code
+                guard, fault = error.guard, error.code
             except TimeoutError:
                 fault = TIMEOUT
             except Exception:  # noqa: BLE001 - a recogniser's error may hold the text; it becomes a refusal without it
                 fault = "guard.fault"
-        raise GuardFault("privacy", fault)
+        raise GuardFault(guard, fault)
 
     def __repr__(self) -> str:
         return f"Engine(entities={len(self.entities)})"
+
+
+def _warmed(warm: Callable[[], object]) -> bool:
+    """Warm an engine; False where it took too long. Raises what a recogniser raises."""
+    with analysing(_WARM):
+        try:
+            warm()
+        except TimeoutError:
+            return False
+        except GuardFault as fault:
+            if fault.code != TIMEOUT:
+                raise
+            return False
+    return True
 
 
 def load(recognizers: Iterable[Any] = (), countries: Iterable[str] = ()) -> list[Any]:
@@ -159,11 +166,13 @@ def _of_countries(countries: Iterable[str]) -> list[Any]:
 
 def models(readers: Iterable[Reader], extra: Iterable[Extra], folder: Path) -> Iterator[Any]:
     """The recognisers over the encoder's models, and those that the policy names. Raises Unfit."""
-    from aigov.privacy.models import ModelRecognizer, presidio_recognizer, spacy_pipeline
+    from aigov.privacy.models import ModelRecognizer, spacy_pipeline
+    from aigov.privacy.named import presidio_recognizer
 
     yield from (ModelRecognizer(one) for one in readers if one.entities)
     for one in extra:
-        yield spacy_pipeline(one, folder) if one.spacy else presidio_recognizer(one, folder)
+        made = spacy_pipeline(one, folder) if one.spacy else presidio_recognizer(one, folder)
+        yield _prepared(_fit(made))
 
 
 def entities(recognizers: Iterable[Any]) -> frozenset[str]:
@@ -227,7 +236,7 @@ def _presidio(recognizers: list[Any]) -> Results:
     def results(text: str, path: str, models: bool) -> tuple[Finding, ...]:
         del models
         found = analyzer.analyze(text, LANGUAGE, score_threshold=0.0)
-        Stopwatch().left()  # a recogniser's own time limit may have ended in silence
+        stopwatch().left()  # a recogniser's own time limit may have ended in silence
         if not all(sound(result, known, len(text)) for result in found):
             raise Nonsense
         return tuple(_finding(result, path) for result in found)

@@ -26,21 +26,47 @@ BASE_SECONDS = 1.0
 SECONDS_PER_CHAR = 20e-6
 MOST_SECONDS = 20.0
 
-_deadline: ContextVar[float] = ContextVar("aigov_privacy_deadline")
+_watch: ContextVar[Stopwatch] = ContextVar("aigov_privacy_watch")
 _loading: ContextVar[bool] = ContextVar("aigov_privacy_loading", default=False)
 _LONE = re.compile("[\ud800-\udfff]")
 _SAMPLES = ("", "a", "1", " ", "a b", "\n", "é", "a\nb", "-")
 _FLAGS = "(?m)"  # with the options below: what Presidio runs every pattern under
 
 
+class Stopwatch:
+    """The deadline of one text: `seconds` from now on."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline, more than 0. Raises GuardFault `pii.timeout` past it."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise GuardFault("privacy", TIMEOUT)
+        return left
+
+
 @contextlib.contextmanager
 def analysing(text: str) -> Iterator[None]:
     """The time that a text of this length may take, and silence about it."""
-    token = _deadline.set(time.monotonic() + min(BASE_SECONDS + SECONDS_PER_CHAR * len(text), MOST_SECONDS))
+    token = _watch.set(Stopwatch(min(BASE_SECONDS + SECONDS_PER_CHAR * len(text), MOST_SECONDS)))
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _watch.reset(token)
+
+
+@contextlib.contextmanager
+def untimed() -> Iterator[None]:
+    """What is done inside has a time limit of its own: it takes nothing of the text's."""
+    watch, start = stopwatch(), time.monotonic()
+    try:
+        yield
+    finally:
+        watch.deadline += time.monotonic() - start
 
 
 @contextlib.contextmanager
@@ -55,30 +81,18 @@ def loading() -> Iterator[None]:
 
 def in_analysis() -> bool:
     """Whether this thread or task is inside `analysing`."""
-    return _deadline.get(None) is not None
+    return _watch.get(None) is not None
 
 
 def seconds_left(otherwise: float) -> float:
     """Seconds until the deadline of the text at hand, 0 or less past it; `otherwise` outside an analysis."""
-    deadline = _deadline.get(None)
-    return otherwise if deadline is None else deadline - time.monotonic()
+    watch = _watch.get(None)
+    return otherwise if watch is None else watch.deadline - time.monotonic()
 
 
-class Stopwatch:
-    """The deadline of the text at hand, read once."""
-
-    __slots__ = ("_deadline",)
-
-    def __init__(self) -> None:
-        """Outside an analysis there is as much time as a text can have."""
-        self._deadline = _deadline.get(time.monotonic() + MOST_SECONDS)
-
-    def left(self) -> float:
-        """Seconds until the deadline, more than 0. Raises GuardFault `pii.timeout` past it."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise GuardFault("privacy", TIMEOUT)
-        return left
+def stopwatch() -> Stopwatch:
+    """That of the text at hand; outside an analysis there is as much time as a text can have."""
+    return _watch.get(None) or Stopwatch(MOST_SECONDS)
 
 
 class Silence(logging.Filter):
@@ -131,7 +145,7 @@ class Linear:
     def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
         """Every match, in linear time; there is nothing to time out."""
         del timeout
-        yield from self._compiled.finditer(text if _whole(text) else _LONE.sub("\ufffd", text))
+        yield from self._compiled.finditer(writable(text))
 
     @property
     def matches_nothing(self) -> bool:
@@ -139,13 +153,13 @@ class Linear:
         return any(match.start() == match.end() for text in _SAMPLES for match in self.finditer(text))
 
 
-def _whole(text: str) -> bool:
-    """Whether the text can be written as UTF-8, which RE2 reads: no surrogate stands alone."""
+def writable(text: str) -> str:
+    """The text as it can be written as UTF-8: in the place of each surrogate that stands alone another character."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return _LONE.sub("\ufffd", text)
+    return text
 
 
 def compile_linear(expression: str) -> Linear | str:

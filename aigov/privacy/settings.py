@@ -153,6 +153,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `entities` and `score` (0 to 1) are for a pipeline: which of its labels become which entity, how sure they count.
     `params` are what Presidio's class is made with; a model that it names is a folder, relative to the policy folder.
+    `timeout_s`: the seconds that a model or a service may take over one text.
     """
 
     spacy: Term | None = None
@@ -160,6 +161,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     entities: dict[Term, Entity] = {}
     score: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
     params: dict[str, str | int | float | bool | tuple[str, ...] | dict[str, str]] = {}
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
 
 
 # Countries that Presidio has recognisers for, as it names them; those that are on anyway are not in need of this.
