@@ -1,4 +1,4 @@
-"""The three examples, installed and locked, in force in a governor of the starter policy."""
+"""The examples, installed and locked, in force in a governor of the starter policy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("acme-codenames", "acme-counts", "acme-hours")
+EXAMPLES = ("acme-codenames", "acme-counts", "acme-hours", "acme-names")
 PIP = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index")
 SCRIPT = """
-import json, sys, time
+import json, sys, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 site, root, folder = sys.argv[1:]
 sys.path[:0] = [site, root]
@@ -27,10 +28,26 @@ starter = layer.read_text()
 dana = Principal(id="dana", roles=("support-agent",), tenant="retail")
 today = time.gmtime().tm_wday
 
+class Service(BaseHTTPRequestHandler):
+    def do_POST(self):
+        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+        at = text.find("budget")
+        found = [{"type": "BUDGET", "start": at, "end": at + 6, "score": 0.9}] if at >= 0 else []
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+    def log_message(self, *args):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Service)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+
 def in_force(days):
     layer.write_text(starter + f'''
 plugins:
   acme-codenames: {{names: [nightjar]}}
+  acme-names: {{url: "http://127.0.0.1:{server.server_port}/names", entities: [BUDGET], timeout_ms: 200}}
   acme-hours: {{open: "00:00", close: "23:59", days: {days}}}
 ''')
 
@@ -52,7 +69,10 @@ with Governor.from_policies(folder / "policies", audit=folder / "audit") as gov:
     in_force(list(days))
     gov.reload()
     opened = call(gov)
-print(json.dumps([closed, opened]))
+    server.shutdown()
+    server.server_close()
+    refused = call(gov)
+print(json.dumps([closed, opened, refused]))
 """
 
 
@@ -73,10 +93,12 @@ def test_the_examples_govern_calls(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    closed, (sent, answer) = json.loads(done.stdout)
+    closed, (sent, answer), refused = json.loads(done.stdout)
     assert closed == ["acme_hours.closed"]
     assert "nightjar" not in sent
     assert "PROJECT_CODENAME" in sent
+    assert "BUDGET_" in sent
+    assert refused == ["plugin.fault"]
     assert answer == "the nightjar budget"
     counts = json.loads((tmp_path / "office" / "acme-counts.json").read_text())["counts"]
-    assert (counts["call.denied"], counts["call.intent"], counts["call.outcome"]) == (1, 1, 1)
+    assert (counts["call.denied"], counts["call.intent"], counts["call.outcome"]) == (2, 1, 1)

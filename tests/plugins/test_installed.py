@@ -561,7 +561,7 @@ class TestNew:
             new("acme-rule", tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["acme-codenames", "acme-hours", "acme-counts"])
+@pytest.mark.parametrize("name", ["acme-codenames", "acme-hours", "acme-counts", "acme-names"])
 def test_an_example_is_a_package_that_pip_takes(name: str) -> None:
     folder = ROOT / "plugins" / name
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
