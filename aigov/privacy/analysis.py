@@ -51,13 +51,13 @@ class Analysis:
         self._asked = tuple(
             asked(one, index, expressions, entities, self._ids) for index, one in enumerate(recognizers)
         )
-        self._finders = tuple(expressions.finders)
         self._always = frozenset(index for index, one in enumerate(self._asked) if not one.needs)
         self._needing: dict[int, list[int]] = {}
         for index, one in enumerate(self._asked):
             for number in one.needs:
                 self._needing.setdefault(number, []).append(index)
         self.scanner = Scanner(expressions.every, folder)
+        self._finders = expressions.finders(self.scanner.rooms)
 
     def results(self, text: str, models: bool = True, others: bool = True) -> list[Hit]:
         """Every result, surest first; without `models`, of patterns alone; without `others`, of no code of others.

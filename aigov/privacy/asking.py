@@ -77,15 +77,15 @@ class Expressions:
     def __init__(self) -> None:
         self._index: dict[Expression, int] = {}
         self._phones: dict[tuple[tuple[str, ...], int], Phones] = {}
-        self.finders: list[Finder] = []
+        self._compiled: list[Any] = []
 
     def add(self, source: str, flags: int, compiled: Any, once: bool = False) -> int:
         """The number of an expression. `once`: only whether it could match is asked."""
         linear = isinstance(compiled, Linear)
         one = Expression(source, _FLAGS if linear else int(flags), linear, once or linear)
         if one not in self._index:
-            self._index[one] = len(self.finders)
-            self.finders.append(_whole(compiled) if linear else _narrow(compiled))
+            self._index[one] = len(self._compiled)
+            self._compiled.append(compiled)
         return self._index[one]
 
     def phones(self, regions: Sequence[str], leniency: int) -> Phones:
@@ -94,6 +94,13 @@ class Expressions:
         if key not in self._phones:
             self._phones[key] = Phones(*key)
         return self._phones[key]
+
+    def finders(self, rooms: Sequence[int]) -> tuple[Finder, ...]:
+        """What runs each of them, by number; `rooms`: as the scanner has them."""
+        return tuple(
+            _whole(compiled) if isinstance(compiled, Linear) else _narrow(compiled, room)
+            for compiled, room in zip(self._compiled, rooms, strict=True)
+        )
 
     @property
     def every(self) -> tuple[Expression, ...]:
@@ -109,15 +116,24 @@ def _whole(compiled: Linear) -> Finder:
     return find
 
 
-def _narrow(compiled: Any) -> Finder:
-    finditer, match = compiled.finditer, compiled.match
+def _narrow(compiled: Any, room: int) -> Finder:
+    """What finds an expression in its windows: in one of at most `room` characters it is over before it is stopped."""
+    search, match = compiled.search, compiled.match
 
     def find(text: str, windows: Any, watch: Stopwatch) -> list[Any]:
+        if not windows:
+            return []
         left = watch.left
-        return matches(
-            lambda text, first, stop: finditer(text, first, stop, timeout=left()), text, windows,
-            lambda text, first, stop: match(text, first, stop, timeout=left()),
-        )  # fmt: skip
+
+        def seek(text: str, first: int, stop: int) -> Any:
+            if stop - first <= room:
+                left()
+                return search(text, first, stop)
+            return search(text, first, stop, timeout=left())
+
+        if windows[0].last == len(text):
+            return list(compiled.finditer(text, timeout=left()))
+        return matches(seek, text, windows, lambda text, first, stop: match(text, first, stop, timeout=left()))
 
     return find
 

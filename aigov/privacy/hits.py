@@ -34,21 +34,31 @@ def outermost(hits: list[Hit]) -> list[Hit]:
 
     Surest first, then in order of place, the longer first.
     """
+    kinds: dict[str, list[Hit]] = {}
+    for hit in hits:
+        if hit.score:
+            kinds.setdefault(hit.type, []).append(hit)
+    kept = [hit for kind in sorted(kinds) for hit in _outer(kinds[kind])]
+    kept.sort(key=lambda hit: (-hit.score, hit.start, hit.start - hit.end))
+    return kept
+
+
+def _outer(hits: list[Hit]) -> list[Hit]:
+    """Of hits of one type those that lie in no other that is as sure, in order of place."""
     if len(hits) < 2:
-        return [hit for hit in hits if hit.score]
+        return hits
     kept: list[Hit] = []
     active: list[Hit] = []
-    kind = None
-    for hit in sorted(hits, key=lambda hit: (hit.type, hit.start, -hit.end, -hit.score)):
-        if hit.type != kind:
-            kind, active = hit.type, []
-        if hit.score == 0:
-            continue
-        active = [one for one in active if one.end >= hit.start]
-        if not any(one.end >= hit.end and one.score >= hit.score for one in active):
-            kept.append(hit)
-            active.append(hit)
-    return sorted(kept, key=lambda hit: (-hit.score, hit.start, hit.start - hit.end))
+    reach = 0
+    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end, -hit.score)):
+        if hit.end <= reach:  # only then may one that is kept hold it
+            active = [one for one in active if one.end >= hit.start]
+            if any(one.end >= hit.end and one.score >= hit.score for one in active):
+                continue
+        reach = max(reach, hit.end)
+        kept.append(hit)
+        active.append(hit)
+    return kept
 
 
 def apart(spans: Sequence[tuple[int, int]]) -> bool:

@@ -18,6 +18,8 @@ SURE = 0.85  # as sure as a form with a check, or one of the policy's own, is
 def without_parts(findings: Iterable[Finding], models: frozenset[str]) -> tuple[Finding, ...]:
     """The findings without those of `models` (detectors by name) that lie inside of a sure one of a pattern."""
     every = tuple(findings)
+    if not models:
+        return every
     sure = sorted((one.start, one.end) for one in every if one.detector not in models and one.score >= SURE)
     if not sure:
         return every

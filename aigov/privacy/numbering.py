@@ -7,7 +7,8 @@ of a country are prepared once; an answer is then a few matches of prepared expr
 
 Invariants:
 * The answers are those of a `PhoneNumberMatcher` at leniency 1 on a text that is these digits and nothing else.
-* Nothing is remembered of a number but which regions its first three digits and its length leave open.
+* Nothing is remembered of a number but which regions its first three digits and its length leave open, and how each
+  of them is asked.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any
 FEWEST, MOST = 2, 17  # digits of a number within its country
 _LONGEST_CODE = 3
 _HEAD = 3
-_KEPT = 32  # digits: what is remembered of beginnings stays below forty thousand entries
 _TYPES = (
     "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail", "fixed_line",
 )  # fmt: skip
 Match = Callable[[str], Any]
+Test = Callable[[str], bool]
 
 
 class Unplanned(Exception):
@@ -33,10 +34,14 @@ class Unplanned(Exception):
 class Rules:
     """One region's tables: what is taken off the front of its numbers, how long they are, how they are written."""
 
-    __slots__ = ("_described", "_formats", "_lengths", "_local", "_longest", "_prefix", "_transform", "idd")
+    __slots__ = (
+        "_bound", "_described", "_formats", "_lengths", "_local", "_longest", "_prefix", "_transform", "begun", "idd",
+    )  # fmt: skip
 
     def __init__(self, metadata: Any) -> None:
         """`metadata`: `phonenumbers.PhoneMetadata` of a region or of a code of no country."""
+        import regex
+
         general = metadata.general_desc
         if general is None or not general.possible_length or not general.national_number_pattern:
             raise Unplanned
@@ -50,6 +55,16 @@ class Rules:
             raise Unplanned
         self.idd = re.compile(metadata.international_prefix) if metadata.international_prefix else None
         self._formats = [_format(one) for one in metadata.number_format]
+        self.begun = regex.compile(prefix or "(?!)")
+        self._bound = [
+            regex.compile(one.leading_digits_pattern[-1] if one.leading_digits_pattern else "")
+            for one, (_, _, free) in zip(metadata.number_format, self._formats, strict=True)
+            if not free
+        ]
+
+    def free(self, head: str) -> bool:
+        """Whether all numbers that begin with these digits may be written without a prefix."""
+        return not any(one.match(head, partial=True) for one in self._bound)
 
     @property
     def transforms(self) -> bool:
@@ -206,7 +221,7 @@ class Numbering:
 class Plan:
     """The numbers of one region. Raises KeyError for a region that `phonenumbers` does not know, and Unplanned."""
 
-    __slots__ = ("_code", "_country", "_idd", "_numbering", "_patterns", "_prefix", "_rules", "_shortest")
+    __slots__ = ("_code", "_country", "_idd", "_numbering", "_patterns", "_rules", "_shortest", "longest")
 
     def __init__(self, region: str, numbering: Numbering) -> None:
         import regex
@@ -217,19 +232,39 @@ class Plan:
             raise KeyError(region)
         self._numbering, self._code = numbering, str(own.country_code)
         self._rules, self._country = Rules(own), numbering.country(own.country_code)
-        self._idd, self._prefix = (
-            regex.compile(one or "(?!)") for one in (own.international_prefix, own.national_prefix_for_parsing)
-        )
-        self._shortest = min(self._country.patterns)
+        self._idd = regex.compile(own.international_prefix or "(?!)")
+        self._shortest, self.longest = min(self._country.patterns), max(self._country.patterns)
         self._patterns = {size: regex.compile(_any(given)) for size, given in self._country.patterns.items() if given}
+
+    def test(self, head: str, size: int) -> Test | None:
+        """What says whether so many digits that begin with these are a number of the region; None if none of them are.
+
+        Digits that can hold neither code nor prefix are one as they stand, or none.
+        """
+        if not self.open_to(head, size):
+            return None
+        whole = not (self._coded(head) or self._idd.match(head, partial=True) or self._prefixed(head))
+        if not whole or size < FEWEST:
+            return self.holds
+        return self._country.valid if self._country.rules.free(head) else self._as_it_stands
+
+    def _as_it_stands(self, digits: str) -> bool:
+        country = self._country
+        return country.valid(digits) and country.rules.may_be_written(digits, digits)
+
+    def _prefixed(self, head: str) -> bool:
+        """Whether digits that begin with these may have a prefix of the region, or of its code's main one."""
+        return any(one.begun.match(head, partial=True) for one in (self._rules, self._country.rules))
+
+    def _coded(self, head: str) -> bool:
+        return head.startswith(self._code) or self._code.startswith(head)
 
     def open_to(self, head: str, size: int) -> bool:
         """Whether so many digits that begin with these could be a number of the region."""
-        if self._idd.match(head, partial=True):
+        if size > FEWEST + 1 and self._idd.match(head, partial=True):  # it has a digit, and so has a code
             return True
         if size > self._shortest or self._rules.transforms or self._country.rules.transforms:
-            with_code = head.startswith(self._code) or self._code.startswith(head)
-            if with_code or self._prefix.match(head, partial=True):
+            if self._coded(head) or self._rules.begun.match(head, partial=True):
                 return True
         return size in self._patterns and bool(self._patterns[size].fullmatch(head, partial=True))
 
@@ -264,7 +299,7 @@ class Plan:
 class Plans:
     """The plans of several regions, each a bit of a mask by its place. Raises what `Plan` raises."""
 
-    __slots__ = ("_numbering", "_open", "every", "regions")
+    __slots__ = ("_longest", "_numbering", "_tests", "every", "regions")
 
     def __init__(self, regions: Sequence[str]) -> None:
         self._numbering = Numbering()
@@ -272,26 +307,33 @@ class Plans:
             (1 << index, region, Plan(region, self._numbering)) for index, region in enumerate(regions)
         )
         self.every = (1 << len(regions)) - 1
-        self._open: dict[tuple[str, int], tuple[tuple[int, Plan], ...]] = {}
+        self._longest = max((plan.longest for _, _, plan in self.regions), default=0) + 1
+        self._tests: dict[tuple[str, int], tuple[tuple[int, Test], ...]] = {}
 
-    def holding(self, digits: str, plus: bool) -> int:
-        """The regions for which these digits are a valid number, written with a plus before them or without."""
+    def holding(self, digits: str, plus: bool, enough: bool = False) -> int:
+        """The regions for which these digits are a valid number, written with a plus before them or without.
+
+        `enough`: one of them is.
+        """
         if plus:
             coded = len(digits) > FEWEST and self._numbering.coded(digits)
             if coded is not None:
                 return self.every if coded else 0
             return sum(bit for bit, _, plan in self.regions if plan.after_plus(digits))
         holding = 0
-        for bit, plan in self.left_open(digits):
-            if plan.holds(digits):
+        for bit, holds in self.tests(digits):
+            if holds(digits):
                 holding |= bit
+                if enough:
+                    break
         return holding
 
-    def left_open(self, digits: str) -> tuple[tuple[int, Plan], ...]:
-        """The regions that the first digits and the length leave open."""
-        known = self._open.get(key := (digits[:_HEAD], len(digits)))
+    def tests(self, digits: str) -> tuple[tuple[int, Test], ...]:
+        """The regions that the first digits and the length leave open, and what says whether the rest is theirs."""
+        size = len(digits)
+        key = digits[:_HEAD], size if size < self._longest else self._longest  # beyond, all lengths are alike
+        known = self._tests.get(key)
         if known is None:
-            known = tuple((bit, plan) for bit, _, plan in self.regions if plan.open_to(*key))
-            if len(digits) <= _KEPT:
-                self._open[key] = known
+            asked = ((bit, plan.test(*key)) for bit, _, plan in self.regions)
+            known = self._tests[key] = tuple((bit, test) for bit, test in asked if test is not None)
         return known

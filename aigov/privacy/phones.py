@@ -92,29 +92,31 @@ class _Search:
     def _look(self, one: Candidate, regions: int) -> None:
         """Note what these regions find in a candidate, and from where each goes on."""
         whole = one.whole
-        saying = self._saying(whole, regions, one.plain)
-        if saying and one.self_contained(len(whole.digits)):
+        contained = one.self_contained(len(whole.digits))
+        saying = self._saying(whole, regions, one.plain, enough=contained and regions == self._plans.every)
+        if saying and contained:
             self._found.append((one.start, one.end))
             self._count(_MOST_CUTS + 2 * (len(one.value) - len(whole.digits)))
             self._go_on(one.end, regions)
             return
-        rest = self._note(whole, saying, regions)
+        rest = self._note(whole, saying, regions) if saying else regions
         tries = 2
         for piece in one.parts if rest else ():
-            rest = self._note(piece, self._saying(piece, rest, one.plain), rest)
             tries += 1
-            if not rest:
-                break
+            saying = self._saying(piece, rest, one.plain)
+            if saying:
+                rest = self._note(piece, saying, rest)
+                if not rest:
+                    break
         self._count(tries)
         if rest:
             self._go_on(one.end, rest)
 
     def _note(self, piece: Piece, saying: int, regions: int) -> int:
         """The regions that go on looking in the candidate, when these have found a piece."""
-        if saying:
-            end = piece.start + len(piece.value)
-            self._found.append((piece.start, end))
-            self._go_on(end, saying)
+        end = piece.start + len(piece.value)
+        self._found.append((piece.start, end))
+        self._go_on(end, saying)
         return regions & ~saying
 
     def _go_on(self, place: int, regions: int) -> None:
@@ -126,16 +128,19 @@ class _Search:
         if self._tries >= MOST_TRIES:
             raise TooMany
 
-    def _saying(self, piece: Piece, regions: int, plain: bool) -> int:
-        """Which of these regions say that a piece is a number of theirs, where it stands."""
+    def _saying(self, piece: Piece, regions: int, plain: bool, enough: bool = False) -> int:
+        """Which of these regions say that a piece is a number of theirs, where it stands. `enough`: one of them is."""
         if not plain:
             return self._asked(piece, regions)
         _, _, digits, plus = piece
-        if not plus and not self._plans.left_open(digits):
+        if not plus and not self._plans.tests(digits):
             return 0
         known = self._holding.get(key := (digits, plus))
         if known is None:
-            known = self._holding[key] = self._plans.holding(digits, plus)
+            enough = enough and self._leniency == _ALONE
+            known = self._plans.holding(digits, plus, enough)
+            if not enough:
+                self._holding[key] = known
         saying = known & regions
         if not saying or not self._candidates.stands(piece):
             return 0

@@ -34,6 +34,7 @@ from aigov.text.tree import (
     shorter,
     total,
     wanted,
+    ways,
     width,
 )  # fmt: skip
 
@@ -71,6 +72,7 @@ class Outline(NamedTuple):
     also: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
     digit: bool = False
+    ways: int | None = None
 
 
 class NotUnderstood(Exception):
@@ -115,8 +117,8 @@ def _outline(whole: Node) -> Outline:
     far = ahead(whole)
     if far is None:
         seen = written(alphabet(whole) | reads(whole))
-        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near, digit)
-    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit)
+        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near, digit, ways(whole))
+    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit, ways(whole))
 
 
 def _wants(whole: Node, behind: bool) -> tuple[str, ...]:
@@ -223,7 +225,8 @@ class _Reading:
     def _assert_not(self, given: tuple[int, Any], flags: int) -> Look:
         direction, inner = given
         node = self.row(inner, flags)
-        return Look(total(width(node)[1] if direction > 0 else 0, ahead(node)), alphabet(node) | reads(node))
+        far = total(width(node)[1] if direction > 0 else 0, ahead(node))
+        return Look(far, alphabet(node) | reads(node), ways=ways(node))
 
 
 def _span(first: int, last: int, flags: int) -> Chars:

@@ -36,6 +36,7 @@ _DIGIT = re.compile(rb"[0-9]").search
 FORMAT = "2"  # of what is kept on disk
 _SUFFIX = ".scan"
 _SHORT = 24  # characters from a start to a gate's end: no look at the text narrows that down
+_BRIEF = 1_000_000  # ways times characters: a few hundredths of a second
 _FAR = 16  # times as many characters to see as starts to try: then trying each start is less work
 
 
@@ -72,7 +73,7 @@ class Scanner:
     Most of what is personal holds a digit: a text without one is read by a smaller database, of the other gates.
     """
 
-    __slots__ = ("_always", "_light", "_members", "_pass", "_signs", "made", "whole")
+    __slots__ = ("_always", "_light", "_members", "_pass", "_signs", "made", "rooms", "whole")
 
     def __init__(self, expressions: Sequence[Expression], folder: Path | None = None) -> None:
         """Compile, or read what was compiled before from `folder`, where it is kept as well."""
@@ -81,6 +82,7 @@ class Scanner:
         seen = [(Gate(seen.gate, one.once) if seen else None) for one, seen in zip(expressions, outlines, strict=True)]
         also = {Gate(source, True) for one in outlines if one for source in one.also}
         gates = sorted({gate for gate in seen if gate} | also)
+        self.rooms = tuple(_BRIEF // one.ways if one and one.ways else 0 for one in outlines)
         self._pass, refused, self.made = _passing(gates, folder)
         taken = {gate: number for number, gate in enumerate(gates) if self._pass and gate not in refused}
         self._always = tuple(index for index, gate in enumerate(seen) if gate not in taken)
@@ -120,43 +122,42 @@ class Scanner:
 Places = dict[int, list[Window]]
 Made = Literal["compiled", "cached", "absent"]
 Pass = Callable[[bytes], dict[int, list[int]]]
+Seek = Callable[[str, int, int], Any]
 
 
-def matches(
-    find: Callable[..., Iterator[Any]], text: str, windows: Sequence[Window], at: Callable[..., Any] | None = None
-) -> list[Any]:
-    """The matches of an expression's `finditer` on the whole text, found by looking into its windows alone.
+def matches(seek: Seek, text: str, windows: Sequence[Window], at: Seek | None = None) -> list[Any]:
+    """The matches of an expression in a text, of which none is empty, found by looking into its windows alone.
 
-    `at`: its `match`, for windows from which it must see far: beyond their last start nothing is searched then.
+    `seek(text, start, stop)`: its first match from `start` on, as its `search` finds it. `at`: the same of its `match`,
+    for windows from which it must see far: beyond their last start nothing is searched then.
     """
     found: list[Any] = []
     resume = 0
     for first, last, stop in windows:
         if first < resume:  # a match from an earlier window reaches into this one
             first = resume
-            if first > last:
-                continue
         if at is not None and stop - last > _FAR * (last - first + 1):
-            resume = _one_by_one(at, text, first, last, stop, found)
+            resume = max(resume, _one_by_one(at, text, first, last, stop, found))
             continue
-        for match in find(text, first, stop):
+        while first <= last:
+            match = seek(text, first, stop)
+            if match is None:
+                break
             start, end = match.span()
             if start > last:
                 break
             found.append(match)
-            resume = end
-            if end > last:
-                break
+            first = resume = end
     return found
 
 
-def _one_by_one(at: Callable[..., Any], text: str, first: int, last: int, stop: int, found: list[Any]) -> int:
+def _one_by_one(at: Seek, text: str, first: int, last: int, stop: int, found: list[Any]) -> int:
     """Add the matches of a window, start by start; where the next may begin."""
     while first <= last:
         match = at(text, first, stop)
         if match is not None:
             found.append(match)
-        first = match.end() if match is not None and match.end() > first else first + 1
+        first = match.end() if match is not None else first + 1
     return first
 
 

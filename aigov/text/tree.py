@@ -46,23 +46,38 @@ class Edge(NamedTuple):
 
 
 class Look(NamedTuple):
-    """An assertion that the gate leaves out: how far it looks ahead, at what, and what it wants, behind or ahead."""
+    """An assertion that the gate leaves out: how far it looks ahead, at what, and what it wants, behind or ahead.
+
+    `ways`: in how many ways it may be tried, None for no limit.
+    """
 
     ahead: int | None
     reads: frozenset[int] = frozenset()
     wants: Node | None = None
     behind: bool = False
+    ways: int | None = 1
 
 
 Node = Chars | Repeat | Row | Choice | Edge | Look
 EMPTY = Row(())
 ANY = Chars(ALL, ALL)
+_MOST_TIMES = 64  # a repetition of what can go in several ways: beyond, the number of ways says nothing
 
 
 def total(*widths: int | None) -> int | None:
     """The sum, None where one of them has no limit."""
     known = [one for one in widths if one is not None]
     return sum(known) if len(known) == len(widths) else None
+
+
+def product(counts: Iterable[int | None]) -> int | None:
+    """All of them multiplied, None where one of them has no limit."""
+    made = 1
+    for count in counts:
+        if count is None:
+            return None
+        made *= count
+    return made
 
 
 def widest(widths: Iterable[int | None]) -> int | None:
@@ -93,12 +108,32 @@ def width(node: Node) -> tuple[int, int | None]:
     return 0, 0
 
 
+def ways(node: Node) -> int | None:
+    """In how many ways a matcher may go through the node from one place, None for no limit that is known.
+
+    It goes through each once: so often, times the length of the node, bounds the steps that it takes.
+    """
+    match node:
+        case Look():
+            return node.ways
+        case Repeat(inner, least, most):
+            once = ways(inner)
+            if once is None or most is None or (once > 1 and most > _MOST_TIMES):
+                return None
+            return sum(once**times for times in range(least, most + 1))
+        case Row(nodes):
+            return product(map(ways, nodes))
+        case Choice(nodes):
+            return total(*map(ways, nodes))
+    return 1
+
+
 def ahead(node: Node) -> int | None:
     """How far beyond the end of a match the node looks, None where there is no limit."""
     match node:
         case Edge():
             return 1
-        case Look(far, _, _, _):
+        case Look(far):
             return far
         case Repeat(inner, _, _):
             return ahead(inner)
@@ -153,7 +188,7 @@ def shorter(node: Node, last: bool) -> Node:
 def reads(node: Node) -> frozenset[int]:
     """The characters that its assertions may accept."""
     match node:
-        case Look(_, seen, _, _):
+        case Look(_, seen):
             return seen
         case Repeat(inner, _, _):
             return reads(inner)

@@ -40,8 +40,14 @@ def spans(found: Any) -> list[tuple[int, int]]:
     return [match.span() for match in found]
 
 
+def narrow(compiled: Any, text: str, windows: list[Window]) -> list[Any]:
+    if windows and windows[0].last == len(text):  # no gate: such an expression may match the empty string
+        return list(compiled.finditer(text))
+    return matches(compiled.search, text, windows, compiled.match)
+
+
 def narrowed(scanner: Scanner, index: int, compiled: Any, text: str) -> list[tuple[int, int]]:
-    return spans(matches(compiled.finditer, text, scanner.scan(text).get(index, []), compiled.match))
+    return spans(narrow(compiled, text, scanner.scan(text).get(index, [])))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ COMPILED = [regex.compile(one, FLAGS) for one in EXPRESSIONS] + [regex.compile(o
 def test_every_expression_finds_in_its_windows_what_it_finds_in_the_whole(scanner: Scanner, text: str) -> None:
     places = scanner.scan(text)
     for index, compiled in enumerate(COMPILED):
-        found = spans(matches(compiled.finditer, text, places.get(index, []), compiled.match))
+        found = spans(narrow(compiled, text, places.get(index, [])))
         assert found == [span for span in spans(compiled.finditer(text)) if span[0] < span[1]], compiled.pattern
 
 
@@ -149,7 +155,7 @@ def test_what_is_not_understood_has_no_outline(expression: str) -> None:
 def test_a_text_without_digits_is_read_as_any_other(scanner: Scanner, text: str) -> None:
     places = scanner.scan(text)
     for index, compiled in enumerate(COMPILED):
-        found = spans(matches(compiled.finditer, text, places.get(index, []), compiled.match))
+        found = spans(narrow(compiled, text, places.get(index, [])))
         assert found == [span for span in spans(compiled.finditer(text)) if span[0] < span[1]], compiled.pattern
 
 
