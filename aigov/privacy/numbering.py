@@ -263,9 +263,9 @@ class Plan:
         """Whether so many digits that begin with these could be a number of the region."""
         if size > FEWEST + 1 and self._idd.match(head, partial=True):  # it has a digit, and so has a code
             return True
-        if size > self._shortest or self._rules.transforms or self._country.rules.transforms:
-            if self._coded(head) or self._rules.begun.match(head, partial=True):
-                return True
+        longer = size > self._shortest or self._rules.transforms or self._country.rules.transforms
+        if longer and (self._coded(head) or self._rules.begun.match(head, partial=True)):
+            return True
         return size in self._patterns and bool(self._patterns[size].fullmatch(head, partial=True))
 
     def holds(self, digits: str) -> bool:

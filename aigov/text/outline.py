@@ -59,7 +59,8 @@ class Outline(NamedTuple):
     limit, `longest` has none either, and the alphabet holds what it looks at: it looks as far as a run of these
     goes, and `ahead` beyond that. `stem`: the bytes from the start of a match to where the gate ends. `also`: gates of
     which each must end a match somewhere in the text; `near`: those that must do so between the start of a match and
-    as far as the expression sees, the rarest first. `digit`: nothing matches in a text without one.
+    as far as the expression sees, the rarest first. `digit`: nothing matches in a text without one. `ways`: in how many
+    a match may be tried from one start.
     """
 
     gate: str
@@ -113,12 +114,15 @@ def _outline(whole: Node) -> Outline:
     gate = _gate(shorter(kept, last=False))
     stem = written(alphabet(kept))
     near, also = _wants(whole, behind=False), _wants(whole, behind=True)
+    also += near
     digit = needs(whole, _DIGITS | {DIGIT})
     far = ahead(whole)
     if far is None:
         seen = written(alphabet(whole) | reads(whole))
-        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also + near, near, digit, ways(whole))
-    return Outline(gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit, ways(whole))
+        return Outline(gate, least, reach, None, _BEYOND, seen, stem, also, near, digit, ways(whole))
+    return Outline(
+        gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit, ways(whole)
+    )
 
 
 def _wants(whole: Node, behind: bool) -> tuple[str, ...]:

@@ -82,8 +82,14 @@ def batch(seed: int, chars: int, number: int, texts: int) -> tuple[int, int, str
 @functools.cache
 def both(countries: bool) -> tuple[Engine, AnalyzerEngine]:
     """The engine and Presidio's, made once a process."""
+    _remember()
     on = oracle.EVERY_COUNTRY if countries else ()
     return Engine.build(load(oracle.own(), on)), oracle.presidio([*oracle.untouched(on), *oracle.own()])
+
+
+@functools.cache
+def _remember() -> None:
+    oracle.remember_numbers()
 
 
 def shrunk(text: str, differs: Callable[[str], bool]) -> str:
