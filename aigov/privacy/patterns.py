@@ -3,7 +3,8 @@
 Invariants:
 * A policy's pattern runs in RE2, in time linear in the text; what RE2 lacks is refused, by name.
 * A recogniser's pattern runs under the deadline of its text. Past it the text is refused: Presidio's own
-  time limit logs a warning and goes on without the pattern, which would let the value pass.
+  time limit logs a warning and goes on without the pattern, which would let the value pass. Where few ways and few
+  characters bound what a search can take to hundredths of a second, the deadline is looked at before it.
 * While a text is analysed, nothing that Presidio logs leaves this thread: it logs values.
 """
 

@@ -70,6 +70,7 @@ class Window(NamedTuple):
 class Scanner:
     """Expressions compiled for one pass. `made`: how the database came to be; `whole`: expressions without a gate.
 
+    `rooms`: in how many characters each expression surely takes no time worth measuring, 0 where there is no telling.
     Most of what is personal holds a digit: a text without one is read by a smaller database, of the other gates.
     """
 

@@ -120,7 +120,7 @@ def ways(node: Node) -> int | None:
             once = ways(inner)
             if once is None or most is None or (once > 1 and most > _MOST_TIMES):
                 return None
-            return sum(once**times for times in range(least, most + 1))
+            return int(sum(once**times for times in range(least, most + 1)))
         case Row(nodes):
             return product(map(ways, nodes))
         case Choice(nodes):

@@ -32,8 +32,11 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecogn
 from aigov.errors import GuardFault, PolicyError
 from aigov.privacy import engine as engines
 from aigov.privacy import patterns
+from aigov.privacy.asking import _FLAGS as FLAGS
+from aigov.privacy.asking import _narrow
 from aigov.privacy.guard import PrivacyGuard
 from aigov.privacy.words import Words
+from aigov.text.scan import Expression, Scanner, Window
 from aigov.types import Finding, Part
 
 CANARY = "canary7f3a"
@@ -328,6 +331,29 @@ def test_a_pattern_is_stopped_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> 
     timed = patterns.Timed(regex.compile(r"(?:a|aa|a.)+(?:b|c)+d"))
     with patterns.analysing(""), pytest.raises(GuardFault, match=r"pii\.timeout"):
         list(timed.finditer("a" * 300 + "bcbcbcbd"[:-1]))
+
+
+def test_the_deadline_is_looked_at_before_every_short_window() -> None:
+    looked: list[str] = []
+
+    class Watch(patterns.Stopwatch):
+        def left(self) -> float:
+            looked.append("at the clock")
+            return super().left()
+
+    find = _narrow(regex.compile(r"a\d"), 10)
+    found = find("a1 a2 aa a3", [Window(0, 0, 2), Window(3, 3, 5), Window(9, 9, 11)], Watch())
+    assert [match.group() for match in found] == ["a1", "a2", "a3"]
+    assert len(looked) == 3
+
+
+def test_a_window_in_which_an_expression_may_be_slow_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = r"(?:a|aa|a.)+(?:b|c)+d"
+    assert Scanner([Expression(slow, FLAGS)]).rooms == (0,)
+    monkeypatch.setattr(patterns, "BASE_SECONDS", 0.05)
+    text = "a" * 300 + "bcbcbcb"
+    with patterns.analysing(""), pytest.raises(TimeoutError):
+        _narrow(regex.compile(slow), 0)(text + "xd", [Window(0, 200, 308)], patterns.Stopwatch())
 
 
 def test_a_recogniser_of_its_own_past_its_time_is_a_refusal(start, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

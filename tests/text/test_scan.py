@@ -288,3 +288,25 @@ def test_an_expression_that_the_scanner_refuses_reads_the_whole_text(monkeypatch
     scanner = Scanner([Expression(rf"x(?:{many})", FLAGS), Expression("ab", FLAGS)])
     assert scanner.whole == 1
     assert set(scanner.scan("ab")) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("expression", "count"),
+    [(r"\b\d{3}-\d\b", 1), (r"\d{8,17}", 10), (r"(?:a|b|cd)[- ]?x", 6), (r"(?:a|aa){1,3}", 14), (r"(?!a?b{2,4})\w", 6),
+     (r"(a)\1", 1), (r"(?:(?:a|b1)c?){3}", 64), (r"a?+b", 2), (r"(?:a|b){3}", 1),
+     (r"a+", None), (r"(?=a*b)a", None), (r"(?:a|b1){1,80}", None)],
+)  # fmt: skip
+def test_the_ways_of_an_expression_are_counted(expression: str, count: int | None) -> None:
+    seen = outline(expression, FLAGS)
+    assert seen is not None
+    assert seen.ways == count
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(atoms, branches, max_leaves=8), st.text("ab1k. ", max_size=9))
+def test_no_text_is_matched_in_more_ways_than_are_counted(expression: str, text: str) -> None:
+    """Every end that a match from the beginning may have is a way of its own."""
+    seen = outline(expression, FLAGS)
+    assume(seen is not None and seen.ways is not None)
+    ends = [end for end in range(len(text) + 1) if regex.fullmatch(f"(?:{expression})", text, FLAGS, 0, end)]
+    assert len(ends) <= seen.ways
