@@ -73,7 +73,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Actor(Value, frozen=True, kw_only=True):
-    """Who asked. `ref`: a keyed digest of the id; `on_behalf_of`: the refs of those an agent acts for."""
+    """Who asked. `ref`: a random pseudonym (`subjects.py`); `on_behalf_of`: the refs of those an agent acts for."""
 
     ref: str
     roles: tuple[str, ...] = ()
