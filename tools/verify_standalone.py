@@ -300,7 +300,7 @@ class Verifier:
             if not named or (self.key and (origin, record["key"]) != (self.key.name, self.vkey)):
                 self.fault(TAMPERED, where, "not the first record of the log of this key")
         if record["seq"] != self.count or record["prev"] != self.previous:
-            self.fault(TAMPERED, where, f"record {self.count} does not follow from the one before; one of the two was changed")
+            self.fault(TAMPERED, where, f"record {self.count} does not follow: it or the one before was changed")
         writer = record["writer"]
         if writer["wseq"] != self.writers.get(writer["id"], 0):
             self.fault(TAMPERED, where, f"record {self.count} is not the next of its writer")

@@ -51,12 +51,12 @@ def unended(folder: Path, found: Sequence[CallOrphaned], since: End) -> list[Cal
     return [one for one in found if one.call not in ended]
 
 
-def starts(torn: WriterStart, dead: Iterable[str]) -> list[WriterStart]:
-    """What a start has to say, in as many records as the names of the dead need; `torn` is the first of them."""
+def starts(torn: Sequence[WriterStart], dead: Iterable[str]) -> list[WriterStart]:
+    """What a start has to say: what was `torn`, and the names of the dead, in as many records as these need."""
     names = sorted(dead)
     first, *more = (tuple(names[at : at + DEAD_IN_ONE]) for at in range(0, max(1, len(names)), DEAD_IN_ONE))
-    told = msgspec.structs.replace(torn, crashed=len(first), dead=first)
-    return [told, *(WriterStart(crashed=len(part), dead=part) for part in more)]
+    told = msgspec.structs.replace(next(iter(torn), WriterStart()), crashed=len(first), dead=first)
+    return [told, *torn[1:], *(WriterStart(crashed=len(part), dead=part) for part in more)]
 
 
 def closes(entry: Any) -> bool:

@@ -55,7 +55,6 @@ from aigov.audit.records import (
     LogSealed,
     Record,
     SinkDegraded,
-    WriterStart,
     WriterStop,
     new_id,
 )
@@ -279,7 +278,7 @@ class Store:
             dead = self._living.dead()
         if dead:
             untold = dead - self._told_dead
-            self._write_own(starts(WriterStart(), untold) if untold else ())
+            self._write_own(starts((), untold) if untold else ())
             self._record_orphans(dead, self._living.since(), "crashed")
             self._living.forget(dead)
             self._told_dead -= dead

@@ -45,10 +45,10 @@ class Tail:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def walk(self, head: Head) -> WriterStart:
+    def walk(self, head: Head) -> list[WriterStart]:
         """Follow the lines from the head to the end of the log, and move aside what a crash tore.
 
-        Raises Damaged, OSError.
+        Behind a torn segment there may be one without a line, whose first sync failed as well. Raises Damaged, OSError.
         """
         found = extents(self._folder, head.segment)
         if not found and not head.records:
@@ -65,16 +65,17 @@ class Tail:
         self._sure = max(self._sure, (head.segment, head.offset))
         if found[0][1] < head.offset or (head.records and head.offset and not self._ends_as(head)):
             raise Damaged("the log does not end as it was signed; run `aigov audit verify`")
-        torn, left = WriterStart(), sum(size for _, size in found)
+        torn: list[WriterStart] = []
+        left = [path for path, _ in found if begun(self._folder, int(path.stem))]
         for path, size in found:
-            left -= size
+            left = [other for other in left if other > path]
             if int(path.stem) != self.end.segment:
                 self._move(int(path.stem))
             self._follow(path, size)
             if self.end.offset < size and left:
                 raise Damaged("a line is not the record that belongs there; run `aigov audit verify`")
-            if self._segments.size() > self.end.offset and not left and not torn.torn_bytes:
-                torn = self._segments.set_aside(self.end.offset)
+            if self._segments.size() > self.end.offset and not left:
+                torn.append(self._segments.set_aside(self.end.offset))
         return torn
 
     def _signed_at(self, head: Head) -> Moment | None:
@@ -227,9 +228,9 @@ class Tail:
 
 
 def begun(folder: Path, number: int) -> bool:
-    """Whether a segment is there and has a whole line: a crash may leave it with none."""
+    """Whether a segment is there and has a whole line: a crash may leave it with none, a power loss with zeros."""
     path = segment_path(folder, number)
-    return path.exists() and next(iter(Lines(path, 0, MAX_BYTES + 1)), None) is not None
+    return path.exists() and b"\0" not in next(iter(Lines(path, 0, MAX_BYTES + 1)), b"\0")
 
 
 def _entry(line: bytes) -> Any:

@@ -21,6 +21,7 @@ from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
 from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Mark, get_mark, put_mark
 from aigov.audit.verify import Status, verify
+from benchmarks.tampering.loggers import Aigov, Held
 
 Hold = Callable[..., Store]
 
@@ -355,16 +356,24 @@ def test_a_crash_between_an_abandoned_segment_and_the_first_line_of_the_next(
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
-def test_a_power_loss_that_leaves_a_torn_segment_before_an_empty_one(hold: Hold, folder: Path, kit: Any) -> None:
+@pytest.mark.parametrize("after", [b"", b"\0" * 700, b'{"bytes":', b"\0" * 512 + b'"v":"aigov.audit/1"}\n{"v":1}\n{'])
+def test_a_power_loss_that_leaves_a_torn_segment_before_one_without_a_line(
+    hold: Hold, folder: Path, kit: Any, after: bytes
+) -> None:
+    """The second one's first sync failed as well, or never was: nobody was told of anything in it."""
     store = hold()
     store.write([record("one")])
     store.drop()
     with open(folder / "seg/00000000.jsonl", "ab") as file:
         file.write(b"\0" * 700)
-    (folder / "seg/00000001.jsonl").touch(mode=0o600)
+    (folder / "seg/00000001.jsonl").write_bytes(after)
     mark(folder, boot=b"another".ljust(16))
+    assert verify(folder, kit.key).status == Status.INCOMPLETE
+    assert set(Aigov().verdicts(folder, Held()).values()) == {2}
     end(hold())
     assert plugins(folder) == ["one"]
+    kept = {path.read_bytes() for path in (folder / "quarantine").iterdir()}
+    assert kept == {b"\0" * 700, after} - {b""}
     assert verify(folder, kit.key).status == Status.WHOLE
 
 

@@ -6,6 +6,9 @@ that was made, replaced or removed since its folder's last sync, independently o
 another may append. At every call to the disk such states are drawn, and each one is opened by a program that knows
 nothing of before: whatever was acknowledged is there, nothing looks tampered with, and the log becomes whole.
 
+In every second trial a few syncs fail: what they were to write is on the disk in part, and the system holds the rest
+for written, so that no later sync writes it. A writer that gives up then is a dead one.
+
 With `--lying` some syncs do nothing, as disks with a write cache do that say otherwise. Then records may be lost, and
 the loss of one that a checkpoint covered has to be noticed by whoever holds that checkpoint.
 """
@@ -13,6 +16,7 @@ the loss of one that a checkpoint covered has to be noticed by whoever holds tha
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import random
@@ -31,12 +35,14 @@ from aigov.audit.disk import Busy, Disk
 from aigov.audit.note import Checkpoint, split
 from aigov.audit.records import CallIntent, CallOutcome, PluginFault, Record, new_id
 from aigov.audit.store import Receipt, Store
+from aigov.audit.synced import Broken
 from aigov.audit.verify import Status, verify
 from aigov.errors import AigovError
 
 KEY = b"k" * 32
 SECTOR = 512
 STEPS = 14
+FAILING = 0.02
 State = dict[str, bytes | None]  # what is on the disk: files, and folders as None
 
 
@@ -56,21 +62,27 @@ class SimDisk(Disk):
     `crash`: called at every moment at which the power may go. `meanwhile`: called in the middle of a sync.
     """
 
-    def __init__(self, folder: Path, chance: random.Random, lies: float) -> None:
+    def __init__(self, folder: Path, chance: random.Random, lies: float, fails: float) -> None:
         self.folder = folder
         self.chance = chance
         self.lies = lies
+        self.fails = fails
         self.crash: Callable[[], None] = lambda: None
         self.meanwhile: Callable[[], None] = lambda: None
         self._held: dict[int, int] = {}
         self._content: dict[int, bytes] = {}
+        self._dropped: dict[int, set[int]] = {}  # sectors that a failed sync left, and that are held for written
         self._names: dict[str, dict[str, int]] = {}
 
     # -- what programs do --------------------------------------------------------------------------
 
     def write(self, handle: int, data: bytes) -> int:
         self._moment()
-        return super().write(handle, data)
+        count = super().write(handle, data)
+        end = os.lseek(handle, 0, os.SEEK_CUR)
+        touched = range((end - count) // SECTOR, (end - 1) // SECTOR + 1)
+        self._dropped.get(os.fstat(handle).st_ino, set()).difference_update(touched)
+        return count
 
     def truncate(self, handle: int, size: int) -> None:
         self._moment()
@@ -85,9 +97,30 @@ class SimDisk(Disk):
         inode = os.fstat(handle).st_ino
         before = _read(self._held[inode])
         self.meanwhile()
+        if self.chance.random() < self.fails:
+            self._fail(inode, before)
         if self.chance.random() >= self.lies:
-            self._content[inode] = before
+            self._content[inode] = self._written(inode, before, self._dropped.get(inode, set()))
         self._moment()
+
+    def _fail(self, inode: int, before: bytes) -> None:
+        """Write some of the sectors that a sync was to write, and say that it failed."""
+        old = self._content.get(inode, b"")
+        due = [at for at in range(-(-len(before) // SECTOR)) if _sector(before, at) != _sector(old, at)]
+        left = {at for at in due if self.chance.random() < 0.5}
+        dropped = self._dropped.setdefault(inode, set())
+        dropped |= left
+        self._content[inode] = self._written(inode, before, dropped)
+        self._moment()
+        raise OSError(errno.EIO, "a fault on order")
+
+    def _written(self, inode: int, content: bytes, without: set[int]) -> bytes:
+        """What is on the disk once `content` is written there but for some sectors."""
+        made, old = bytearray(content), self._content.get(inode, b"")
+        for at in without:
+            end = min((at + 1) * SECTOR, len(made))
+            made[at * SECTOR : end] = _sector(old, at)[: end - at * SECTOR].ljust(max(0, end - at * SECTOR), b"\0")
+        return bytes(made)
 
     def sync_folder(self, folder: Path) -> None:
         self._moment()
@@ -158,6 +191,10 @@ class SimDisk(Disk):
         return bytes(made)
 
 
+def _sector(content: bytes, at: int) -> bytes:
+    return content[at * SECTOR : (at + 1) * SECTOR]
+
+
 def _read(handle: int) -> bytes:
     return os.pread(handle, os.fstat(handle).st_size, 0)
 
@@ -172,7 +209,8 @@ class Trial:
         self.draws = draws
         self.outcome = outcome
         self.folder = work / "audit"
-        self.disk = SimDisk(self.folder, random.Random(seed + 1), lies)
+        fails = FAILING if seed % 2 and not lies else 0.0
+        self.disk = SimDisk(self.folder, random.Random(seed + 1), lies, fails)
         self.disk.crash, self.disk.meanwhile = self.lose_power, self.append_meanwhile
         self.acknowledged: list[str] = []
         self.covered: dict[str, int] = {}
@@ -187,10 +225,20 @@ class Trial:
             step = self.chance.choice(
                 [self.write] * 5 + [self.cover, self.cover, self.turn_key, self.join, self.leave, self.die]
             )
-            step()
+            self.attempt(step)
         while self.stores:
-            self.leave()
+            self.attempt(self.leave)
         self.disk.close()
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """A step. Who meets with a fault of the disk is dead."""
+        try:
+            step()
+        except (OSError, Broken):
+            if not self.disk.fails:
+                raise
+            if self.busy in self.stores:
+                self.bury(self.busy)
 
     # -- what writers do -----------------------------------------------------------------------------
 
@@ -205,8 +253,8 @@ class Trial:
         """One more writer."""
         if len(self.stores) < 3:
             joined = self.busy = Store(self.folder, key=KEY, disk=self.disk, patience=5)
-            joined.open()
             self.stores.append(joined)
+            joined.open()
 
     def write(self) -> None:
         """A batch, of which the writer is told."""
@@ -263,7 +311,10 @@ class Trial:
 
     def die(self) -> None:
         """A writer is killed."""
-        gone = self.one()
+        self.bury(self.one())
+
+    def bury(self, gone: Store) -> None:
+        """A writer is no more."""
         gone.drop()
         self.waiting = [(one, receipts) for one, receipts in self.waiting if one is not gone]
         self.stores.remove(gone)
