@@ -38,6 +38,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType({
     "MedicalNERRecognizer": "transformers torch", "AzureAILanguageRecognizer": "azure-ai-textanalytics",
     "AzureHealthDeidRecognizer": "azure-health-deidentification azure-identity",
 })  # fmt: skip
+TOKENISER = "tokenizer_config.json"
 AT_ONCE = 8  # questions to a service, or to a model that is safe to share; to any other, one at a time
 
 
@@ -130,7 +131,11 @@ def presidio_recognizer(settings: Extra, folder: Path) -> EntityRecognizer:
         if key in params or key == "model_name":
             params[key] = _local(name, key, str(params.get(key, "")), folder)
     if name == "GLiNERRecognizer":
-        params["local_files_only"] = True  # a folder without its tokeniser names where that is fetched from
+        params["local_files_only"] = True  # of what a folder names and does not hold
+        if not (Path(params["model_name"]) / TOKENISER).is_file():  # its library would look for it on the net
+            raise Unfit(
+                f"the folder of `{name}` has no `{TOKENISER}`; nothing is fetched: put the tokeniser's files in it"
+            )
     why = ""
     try:
         made: Any = kind(**params)
