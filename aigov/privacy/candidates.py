@@ -25,8 +25,8 @@ _NOT_DIGITS = str.maketrans("", "", _SIGNS)
 _BRACKET = re.compile(r"[()\[\]]").search
 _DIGIT = re.compile(r"\d").search
 _LEADS = ("+", "(", "[")
-# The signs without any of which a plain candidate is not cut in this way; a wide hyphen is in none.
-_CUTTING = (("/",), ("(",), (" -", "- "), (), (".",), (" ",))
+# Signs without which a plain candidate is not cut in this way; a wide hyphen is in none.
+_CUTTING = tuple(re.compile(signs).search for signs in ("/", r"\(", " -|- ", "(?!)", r"\.", " "))
 
 
 class Piece(NamedTuple):
@@ -69,8 +69,10 @@ class Candidate:
 
     def _cut(self) -> Iterator[tuple[int, str]]:
         value = self.value
-        for signs, search in self._signs.cuts:
-            if self.plain and not any(sign in value for sign in signs):
+        if self.plain and value.isdigit():
+            return
+        for cutting, search in self._signs.cuts:
+            if self.plain and not cutting(value):
                 continue
             cut = search(value)
             if cut:
@@ -86,7 +88,11 @@ class Candidate:
         return value[: found.start()] if found else value
 
     def _piece(self, start: int, value: str) -> Piece:
-        return Piece(start, value, value.translate(_NOT_DIGITS) if self.plain else "", "+" in value)
+        if not self.plain:
+            return Piece(start, value, "", "+" in value)
+        if value.isdigit():
+            return Piece(start, value, value, False)
+        return Piece(start, value, value.translate(_NOT_DIGITS), "+" in value)
 
 
 class Candidates:
@@ -164,7 +170,7 @@ class Signs:
         self.second = parsing._SECOND_NUMBER_START_PATTERN.search
         self.unwanted = parsing._UNWANTED_END_CHAR_PATTERN.search
         self.brackets, self.pages = given._MATCHING_BRACKETS.fullmatch, given._PUB_PAGES.search
-        self.cuts = [(signs, one.search) for signs, one in zip(_CUTTING, given._INNER_MATCHES, strict=True)]
+        self.cuts = [(cutting, one.search) for cutting, one in zip(_CUTTING, given._INNER_MATCHES, strict=True)]
         matcher: Any = given.PhoneNumberMatcher
 
         def edge(char: str) -> bool:
