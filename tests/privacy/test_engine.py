@@ -29,17 +29,19 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer
 
-from aigov.errors import GuardFault, PolicyError
+from aigov.errors import Denied, GuardFault, PolicyError
 from aigov.privacy import engine as engines
 from aigov.privacy import patterns
 from aigov.privacy.asking import _FLAGS as FLAGS
 from aigov.privacy.asking import _narrow
 from aigov.privacy.guard import PrivacyGuard
 from aigov.privacy.words import Words
+from aigov.testing import ScriptedProvider, Trial
 from aigov.text.scan import Expression, Scanner, Window
-from aigov.types import Finding, Part
+from aigov.types import Finding, Part, Principal
 
 CANARY = "canary7f3a"
+DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
 PIECES = [
     "jane@example.com", "bob.o'neil+x@mail.example.co.uk", "4111 1111 1111 1111", "4111-1111-1111-1112",
     "536-22-8726", "212-555-0100", "+44 20 7946 0958", "DE89370400440532013000", "192.168.0.1", "2001:db8::1",
@@ -342,18 +344,43 @@ def test_the_deadline_is_looked_at_before_every_short_window() -> None:
             return super().left()
 
     find = _narrow(regex.compile(r"a\d"), 10)
-    found = find("a1 a2 aa a3", [Window(0, 0, 2), Window(3, 3, 5), Window(9, 9, 11)], Watch())
+    found = find("a1 a2 aa a3", [Window(0, 0, 2), Window(3, 3, 5), Window(9, 9, 11)], Watch(1.0))
     assert [match.group() for match in found] == ["a1", "a2", "a3"]
     assert len(looked) == 3
 
 
-def test_a_window_in_which_an_expression_may_be_slow_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_in_which_an_expression_may_be_slow_has_a_time_limit() -> None:
     slow = r"(?:a|aa|a.)+(?:b|c)+d"
     assert Scanner([Expression(slow, FLAGS)]).rooms == (0,)
-    monkeypatch.setattr(patterns, "BASE_SECONDS", 0.05)
-    text = "a" * 300 + "bcbcbcb"
-    with patterns.analysing(""), pytest.raises(TimeoutError):
-        _narrow(regex.compile(slow), 0)(text + "xd", [Window(0, 200, 308)], patterns.Stopwatch())
+    with pytest.raises(TimeoutError):
+        _narrow(regex.compile(slow), 0)("a" * 300 + "bcbcbcbxd", [Window(0, 200, 309)], patterns.Stopwatch(0.05))
+
+
+def test_a_text_past_its_time_stops_the_call_before_the_provider(
+    shared: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "BASE_SECONDS", -1.0)
+    monkeypatch.setattr(patterns, "SECONDS_PER_CHAR", 0.0)
+    model = ScriptedProvider("noted")
+    with pytest.raises(Denied) as caught:
+        shared.gov.call(model.ask, "jane@example.com", action="chat", resource="model:gpt-4o-mini", principal=DANA)
+    assert (caught.value.reason, model.calls) == ("pii.timeout", 0)
+
+
+def test_a_recogniser_that_says_what_it_needs_is_asked_only_where_that_could_stand(start) -> None:  # type: ignore[no-untyped-def]
+    asked: list[str] = []
+
+    def answer(text: str, artifacts: Any) -> list[RecognizerResult]:
+        asked.append(text)
+        return [result(start=text.index("PRJ"), end=len(text))] if "PRJ" in text else []
+
+    gated = Fixed(answer)
+    gated.aigov_needs = (r"PRJ-\d+", "plan b")
+    guard = start({}, recognizers=(gated,))
+    assert spans(find(guard, "the plan is PRJ-7"), "PROJECT") == [(12, 17)]
+    assert find(guard, "there is no project here") == ()
+    assert find(guard, "this is Plan B") == ()
+    assert asked == ["the plan is PRJ-7", "this is Plan B"]
 
 
 def test_a_recogniser_of_its_own_past_its_time_is_a_refusal(start, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
