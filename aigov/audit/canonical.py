@@ -114,7 +114,7 @@ def encode(record: Record, envelope: Envelope) -> bytes:
     if why:
         raise NotARecord(why)
     # A struct is not checked when it is made; what was written is therefore read back before it counts.
-    _typed(line)
+    _typed(line, _DECODERS.get(record.kind().encode()))
     return line
 
 
@@ -175,15 +175,15 @@ def _decoder(line: bytes) -> msgspec.json.Decoder[Any]:
     return _DECODERS[line[start : line.find(b'"', start)]]
 
 
-def _typed(line: bytes) -> Any:
-    """The values of a line, each of the type and within the bounds that its field has."""
+def _typed(line: bytes, decoder: msgspec.json.Decoder[Any] | None = None) -> Any:
+    """The values of a line, each of the type and within the bounds that its field has. `decoder`: of its kind."""
     entry: Any = None
     why = ""
     if len(line) > MAX_BYTES:
         why = f"over {MAX_BYTES} bytes"
     else:
         try:
-            entry = _decoder(line).decode(line)
+            entry = (decoder or _decoder(line)).decode(line)
         except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             why = "not a record of a known kind"
     if not why and entry.v != SCHEMA:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aigov.audit.canonical import Envelope, NotARecord, Writer, encode, micros, timestamp
+from aigov.audit.canonical import Envelope, NotARecord, Writer, encode, link, micros, timestamp
 from aigov.audit.end import End, Moment
 from aigov.audit.records import SCHEMA, ClockStep, Record, SegmentAbandoned
-from aigov.audit.values import ID_CHANCE_BYTES, new_id
+from aigov.audit.values import new_ids
 
 STEP_US = 1_000_000
 APART_NS = 50_000_000
@@ -76,25 +76,27 @@ class Composer:
     def _lines(self, records: Sequence[Record], end: End, now: Moment, wseq: int) -> Composed:
         results: list[Result] = []
         lines: list[bytes] = []
-        ts, noise = timestamp(now.wall_us * 1000), os.urandom(ID_CHANCE_BYTES * len(records))
-        for at, record in enumerate(records):
-            chance = noise[ID_CHANCE_BYTES * at : ID_CHANCE_BYTES * (at + 1)]
-            envelope = self._envelope(end, wseq, new_id(chance), ts, now.mono_us)
+        ts, seq, last = timestamp(now.wall_us * 1000), end.records, end.last
+        for record, identity in zip(records, new_ids(len(records)), strict=True):
+            envelope = self._envelope(seq, last, wseq, identity, ts, now.mono_us)
             try:
                 line = encode(record, envelope)
             except NotARecord as fault:
                 results.append(fault.with_traceback(None))
                 continue
-            end, wseq = end.after(line, now), wseq + 1
+            seq, last, wseq = seq + 1, link(line), wseq + 1
             lines += (line, b"\n")
-            results.append(_receipt(record, envelope, end.last))
-        return Composed(results, b"".join(lines), end, wseq)
+            results.append(_receipt(record, envelope, last))
+        data = b"".join(lines)
+        at_last = now if lines else end.at
+        end = End(seq, end.segment, end.offset + len(data), last, end.bytes + len(data), at_last)
+        return Composed(results, data, end, wseq)
 
-    def _envelope(self, end: End, wseq: int, identity: str, ts: str, mono_us: int) -> Envelope:
+    def _envelope(self, seq: int, prev: str, wseq: int, identity: str, ts: str, mono_us: int) -> Envelope:
         return Envelope(
             v=SCHEMA,
-            seq=end.records,
-            prev=end.last,
+            seq=seq,
+            prev=prev,
             id=identity,
             ts=ts,
             mono_us=mono_us,

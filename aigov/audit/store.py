@@ -49,6 +49,7 @@ from aigov.audit.living import Living
 from aigov.audit.orphans import orphans, starts, unended
 from aigov.audit.publish import Publisher
 from aigov.audit.records import (
+    CallOrphaned,
     Heartbeat,
     KeyRotated,
     LogGenesis,
@@ -285,10 +286,16 @@ class Store:
 
     def _record_orphans(self, writers: frozenset[str], first: int, why: Literal["crashed", "closed"]) -> None:
         """Record the calls that `writers` left open: those that nobody ends before it is written."""
-        known = self._tail.end
-        found = orphans(self._folder, writers, first, why)
-        for start in range(0, len(found), OWN_RECORDS):
-            self._say_own(partial(unended, self._folder, found[start : start + OWN_RECORDS], known))
+        known, left = self._tail.end, orphans(self._folder, writers, first, why)
+
+        def say() -> list[CallOrphaned]:
+            nonlocal known, left
+            known, left = self._tail.end, unended(self._folder, left, known)
+            return left[:OWN_RECORDS]
+
+        while left:
+            self._say_own(say)
+            left = left[OWN_RECORDS:]
 
     def _write_own(self, records: Sequence[Record]) -> None:
         """Append what the log itself has to say, in batches of some size."""

@@ -34,17 +34,23 @@ MAX_ENTRIES: Mapping[str, int] = MappingProxyType(
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
 VerdictName = Literal["allow", "transform", "review", "deny"]
 
+_VARIANT = MappingProxyType(dict(zip("0123456789abcdef", "89ab" * 4, strict=True)))
 _NOT_IN_ERROR = re.compile(r"[^A-Za-z0-9_.:<>]")
 
 
-def new_id(chance: bytes = b"") -> str:
-    """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made.
+def new_id() -> str:
+    """A UUID version 7 as text (RFC 9562): sorts by the millisecond in which it was made."""
+    return new_ids(1)[0]
 
-    `chance`: ten random bytes, from who draws them for many.
-    """
-    moment, noise = f"{time.time_ns() // 1_000_000:012x}", (chance or os.urandom(ID_CHANCE_BYTES)).hex()
-    variant = "89ab"[int(noise[3], 16) & 3]
-    return f"{moment[:8]}-{moment[8:12]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"
+
+def new_ids(count: int) -> list[str]:
+    """So many of them, all of one millisecond."""
+    moment, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(ID_CHANCE_BYTES * count).hex()
+    start = f"{moment[:8]}-{moment[8:]}-7"
+    return [
+        f"{start}{noise[at : at + 3]}-{_VARIANT[noise[at + 3]]}{noise[at + 4 : at + 7]}-{noise[at + 7 : at + 19]}"
+        for at in range(0, len(noise), 2 * ID_CHANCE_BYTES)
+    ]
 
 
 def safe_name(text: str, limit: int = NAME_BYTES) -> str:
