@@ -109,8 +109,9 @@ def append(disk: Disk, folder: Path, note: bytes) -> None:
         size = os.fstat(handle).st_size
         entry, start = note + b"\n", max(0, size - TAIL)
         tail = os.pread(handle, size - start, start)
-        if tail.endswith(entry):
-            disk.sync(handle)  # whoever wrote it may have died before
+        if tail.endswith(entry):  # whoever wrote it died before its sync, or that failed, and none is repeated
+            _write_again(disk, folder / ALL, size - len(entry), entry)
+            disk.sync(handle)
             return
         whole = _whole(tail, start, size)
         if whole < size:
@@ -119,6 +120,16 @@ def append(disk: Disk, folder: Path, note: bytes) -> None:
         disk.sync(handle)
         if not size:
             disk.sync_folder(folder)
+    finally:
+        os.close(handle)
+
+
+def _write_again(disk: Disk, path: Path, offset: int, data: bytes) -> None:
+    """Write bytes over themselves, so that the system holds them for unwritten."""
+    handle = open_regular(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.lseek(handle, offset, os.SEEK_SET)
+        disk.write_all(handle, data)
     finally:
         os.close(handle)
 

@@ -92,6 +92,7 @@ class Tiles:
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder = folder / FOLDER
         self._disk = disk or Disk()
+        self._doubted = False
 
     def keep(self, full: Iterable[Tile], edge: Edge) -> list[Path]:
         """Write full tiles, and the partial ones of the edge. Returns the paths of the full ones. Raises OSError."""
@@ -107,9 +108,12 @@ class Tiles:
         return paths
 
     def settle(self, paths: Iterable[Path]) -> None:
-        """Make full tiles durable. Raises OSError."""
+        """Make full tiles durable; written anew where a sync failed before, for none is repeated. Raises OSError."""
         folders: set[Path] = set()
+        again, self._doubted = self._doubted, True
         for path in paths:
+            if again:
+                self._write(path, path.read_bytes())
             handle = open_regular(path)
             try:
                 self._disk.sync(handle)
@@ -118,6 +122,7 @@ class Tiles:
             folders.update((path.parent, path.parent.parent))
         for folder in folders:
             self._disk.sync_folder(folder)
+        self._doubted = False
 
     def edge(self, size: int) -> Edge:
         """The right edge of the tree at the size of a checkpoint. Raises ProofError where a tile is missing."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import checkpoints, proof
+from aigov.audit import checkpoints, merkle, proof
 from aigov.audit.disk import Disk
 from aigov.audit.merkle import ProofError
 from aigov.audit.note import Checkpoint, NoteError, VerifierKey, split
@@ -157,3 +158,17 @@ def test_tiles_lie_where_tlog_tiles_says(tmp_path: Path) -> None:
     assert {"tile/0/273.p/112", "tile/1/000", "tile/1/001.p/17", "tile/2/000.p/1"} <= set(found)
     assert len(found) == 273 + 1 + 3
     assert (tiles.edge(70_000).root(), edge.size) == (edge.root(), 70_000)
+
+
+def test_tiles_are_written_anew_before_they_are_synced_again(tmp_path: Path, kit: Any) -> None:
+    device, edge = kit.FaultyDisk(), Edge()
+    tiles = Tiles(tmp_path, device)
+    paths = tiles.keep(edge.extend([merkle.leaf_hash(b"%d" % at) for at in range(256)]), edge)
+    device.fail["sync"] = [5]
+    with pytest.raises(OSError, match="Errno 5"):
+        tiles.settle(paths)
+    device.calls.clear()
+    tiles.settle(paths)
+    tiles.settle(paths)
+    assert device.calls == ["write", "sync", "sync"]  # the third time nothing was in doubt
+    assert tiles.stored(0, 0) == b"".join(merkle.leaf_hash(b"%d" % at) for at in range(256))
