@@ -6,7 +6,7 @@ that was made, replaced or removed since its folder's last sync, independently o
 another may append. At every call to the disk such states are drawn, and each one is opened by a program that knows
 nothing of before: whatever was acknowledged is there, nothing looks tampered with, and the log becomes whole.
 
-In every second trial a few syncs fail: what they were to write is on the disk in part, and the system holds the rest
+With `--failing` a few syncs fail in every second trial: what they were to write is on the disk in part, and the system holds the rest
 for written, so that no later sync writes it. A writer that gives up then is a dead one.
 
 With `--lying` some syncs do nothing, as disks with a write cache do that say otherwise. Then records may be lost, and
@@ -202,15 +202,14 @@ def _read(handle: int) -> bytes:
 class Trial:
     """Some writers on one log, and what they were told. Every power loss is judged as it comes."""
 
-    def __init__(self, work: Path, seed: int, draws: int, lies: float, outcome: Outcome) -> None:
+    def __init__(self, work: Path, seed: int, draws: int, lies: float, fails: float, outcome: Outcome) -> None:
         self.work = work
         self.seed = seed
         self.chance = random.Random(seed)
         self.draws = draws
         self.outcome = outcome
         self.folder = work / "audit"
-        fails = FAILING if seed % 2 and not lies else 0.0
-        self.disk = SimDisk(self.folder, random.Random(seed + 1), lies, fails)
+        self.disk = SimDisk(self.folder, random.Random(seed + 1), lies, fails if seed % 2 else 0.0)
         self.disk.crash, self.disk.meanwhile = self.lose_power, self.append_meanwhile
         self.acknowledged: list[str] = []
         self.covered: dict[str, int] = {}
@@ -401,13 +400,15 @@ def _lay_out(place: Path, state: State) -> None:
             path.write_bytes(content)
 
 
-def trials(work: Path, states: int, seed: int, lies: float, draws: int = 6, progress: bool = False) -> Outcome:
+def trials(
+    work: Path, states: int, seed: int, lies: float, fails: float, draws: int = 6, progress: bool = False
+) -> Outcome:
     """Trials until so many states were drawn."""
     outcome = Outcome()
     store.SEGMENT_BYTES, publish.SECONDS, publish.RECORDS = 2_500, 0, 20
     while outcome.states < states:
         (work / "trial").mkdir()
-        Trial(work / "trial", seed, draws, lies, outcome).run()
+        Trial(work / "trial", seed, draws, lies, fails, outcome).run()
         shutil.rmtree(work / "trial")
         seed += 1
         if progress:
@@ -425,12 +426,14 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lying", action="store_true", help="a tenth of all syncs does nothing")
+    parser.add_argument("--failing", action="store_true", help="in every second trial a few syncs fail")
     parser.add_argument("--folder", help="a folder to work in; one in memory is fastest")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        outcome = trials(Path(name), given.states, given.seed, 0.1 * given.lying, progress=sys.stdout.isatty())
+        lies, fails = 0.1 * given.lying, FAILING * given.failing
+        outcome = trials(Path(name), given.states, given.seed, lies, fails, progress=sys.stdout.isatty())
     print(msgspec.json.encode(outcome).decode() if given.json else f"{outcome}, {time.perf_counter() - began:.0f} s")
     sys.exit(bool(outcome.wrong))
 
