@@ -6,8 +6,8 @@ that was made, replaced or removed since its folder's last sync, independently o
 another may append. At every call to the disk such states are drawn, and each one is opened by a program that knows
 nothing of before: whatever was acknowledged is there, nothing looks tampered with, and the log becomes whole.
 
-With `--failing` a few syncs fail in every second trial: what they were to write is on the disk in part, and the system holds the rest
-for written, so that no later sync writes it. A writer that gives up then is a dead one.
+With `--failing` a few syncs fail in every second trial: what they were to write is on the disk in part, and the
+system holds the rest for written, so that no later sync writes it. A writer that gives up then is a dead one.
 
 With `--lying` some syncs do nothing, as disks with a write cache do that say otherwise. Then records may be lost, and
 the loss of one that a checkpoint covered has to be noticed by whoever holds that checkpoint.
