@@ -23,7 +23,7 @@ from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.windows import READ
 
 FOLDER = Path(__file__).with_name("weights")
-CARD = "f2ff70dc5b65c4e2f078cdf1a5db32681f6d0add4a17dbc76875dbb2157e6acd"
+CARD = "ce398898e959c08207d2bd8565860dfa92ff5b1106c471ffd4ac80709fa0b3f2"
 NAME = "EncoderRecognizer"
 OUTPUTS = Outputs("entities", "hostility", "vector")
 NETWORK, TOKENISER = "model.onnx", "tokenizer.json"
