@@ -121,7 +121,7 @@ def _outline(whole: Node) -> Outline:
         seen = written(alphabet(whole) | reads(whole))
         return Outline(gate, least, reach, None, _BEYOND, seen, stem, also, near, digit, ways(whole))
     return Outline(
-        gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also + near, near, digit, ways(whole)
+        gate, least, reach, width(whole)[1], far, written(alphabet(whole)), stem, also, near, digit, ways(whole)
     )
 
 
