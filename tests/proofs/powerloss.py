@@ -1,4 +1,4 @@
-"""Power losses on a simulated disk: `python -m tests.proofs.powerloss [--states 10000000] [--lying] [--seed 0]`.
+"""Power losses on a simulated disk: `python -m tests.proofs.powerloss [--states 10000000] [--lying] [--seed 0] [--draws 6]`.
 
 Several writers share a log on a disk that keeps nothing before it is synced. What is on it after a power loss is any
 mixture of old and new: each 512-byte sector that was written since the file's last sync, each file's length, each name
@@ -425,6 +425,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=6, help="states a moment: fewer make more trials of as many")
     parser.add_argument("--lying", action="store_true", help="a tenth of all syncs does nothing")
     parser.add_argument("--failing", action="store_true", help="in every second trial a few syncs fail")
     parser.add_argument("--folder", help="a folder to work in; one in memory is fastest")
@@ -433,7 +434,8 @@ def main() -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         lies, fails = 0.1 * given.lying, FAILING * given.failing
-        outcome = trials(Path(name), given.states, given.seed, lies, fails, progress=sys.stdout.isatty())
+        progress = sys.stdout.isatty()
+        outcome = trials(Path(name), given.states, given.seed, lies, fails, given.draws, progress)
     print(msgspec.json.encode(outcome).decode() if given.json else f"{outcome}, {time.perf_counter() - began:.0f} s")
     sys.exit(bool(outcome.wrong))
 
