@@ -1,4 +1,4 @@
-"""Power losses on a simulated disk: `python -m tests.proofs.powerloss [--states 10000000] [--lying] [--seed 0] [--draws 6]`.
+"""Power losses on a simulated disk: `python -m tests.proofs.powerloss [--states 10000000] [--lying] [--seed 0]`.
 
 Several writers share a log on a disk that keeps nothing before it is synced. What is on it after a power loss is any
 mixture of old and new: each 512-byte sector that was written since the file's last sync, each file's length, each name
