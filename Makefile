@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv-aigov
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --dist loadfile  # a process for each core; empty for one after the other
 
 .PHONY: demo test contract lint check lock bench weights scores clean
 

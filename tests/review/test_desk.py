@@ -115,7 +115,7 @@ def test_status_tells_the_state(desk: Desk, kit: Any, state: str) -> None:
 # -- who may ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", [False, None, 0, 1, "yes", object(), [True]], ids=repr)
+@pytest.mark.parametrize("answer", [False, None, 0, 1, "yes", object, [True]], ids=repr)
 def test_only_true_permits(desk: Desk, kit: Any, answer: Any) -> None:
     ticket = desk.open(kit.case())
     for decide in (desk.approve, desk.reject, desk.show):
