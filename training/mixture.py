@@ -20,6 +20,7 @@ OWN_SHARE, PUBLIC_SHARE = 1 / 3, 1 / 5
 CARRIERS = (
     "documents",
     "documents_more",
+    "indirect_wide",
     "tool_outputs",
     "tools_more",
     "emails",
@@ -58,9 +59,9 @@ class Sources:
 class Amounts:
     """How many texts of each kind an epoch has; `fills` and `readings` are a template's and a pattern's."""
 
-    fills: int = 5
+    fills: int = 3
     tagged: int = 2
-    readings: int = 3
+    readings: int = 2
     planted: int = 1400
     intents: int = 2500
     unread: int = 150
