@@ -71,6 +71,7 @@ SEGMENT_SECONDS = 24 * 3600
 BEAT_SECONDS = 60.0
 KEY_SECONDS = 15 * 60.0
 YOUNG_KEY_SECONDS = 60.0
+AGAIN_SECONDS = 0.25
 SLOW_SECONDS = 5.0  # opening and sealing take some ten syncs, and nobody's call waits for them
 
 __all__ = ["Receipt", "Store", "SyncFailed", "Unsure"]
@@ -285,8 +286,21 @@ class Store:
             self._told_dead -= dead
 
     def _record_orphans(self, writers: frozenset[str], first: int, why: Literal["crashed", "closed"]) -> None:
-        """Record the calls that `writers` left open: those that nobody ends before it is written."""
-        known, left = self._tail.end, orphans(self._folder, writers, first, why)
+        """Record the calls that `writers` left open: those that nobody ends before it is written.
+
+        An end that another writer wrote counts once it is durable: where its sync failed, it is looked for once more.
+        """
+        while True:
+            segment = self.segment
+            self._record_found(orphans(self._folder, writers, first, why))
+            with self._appending(self._slowly) as found:
+                self._commit(found, lambda before: [])
+            if self.segment == segment:
+                return
+            time.sleep(AGAIN_SECONDS)  # who lost an end writes it again, unless they cannot
+
+    def _record_found(self, left: list[CallOrphaned]) -> None:
+        known = self._tail.end
 
         def say() -> list[CallOrphaned]:
             nonlocal known, left

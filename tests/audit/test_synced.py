@@ -17,6 +17,7 @@ import pytest
 from aigov.audit import canonical, reader, synced
 from aigov.audit.disk import Busy
 from aigov.audit.log import Log
+from aigov.audit.orphans import orphans
 from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
 from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Mark, get_mark, put_mark
@@ -299,6 +300,41 @@ def test_who_waits_for_anothers_sync_too_long_is_told_that_nobody_knows(hold: Ho
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["its writer writes it again", "its writer cannot"])
+def test_an_end_that_is_lost_with_its_sync_is_none_for_who_began_the_call_and_closes(
+    hold: Hold, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    bad, looked = kit.FaultyDisk(), threading.Event()
+    first, second = hold(), hold(bad)
+    (begun,) = first.write([kit.intent()])
+
+    def looks(*arguments: Any) -> list[Any]:
+        found = orphans(*arguments)
+        looked.set()
+        return found
+
+    monkeypatch.setattr("aigov.audit.store.orphans", looks)
+    bad.hold.clear()
+    bad.calls.clear()
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(second.write, [kit.outcome(begun.call)])
+        until_syncing(bad)
+        closed = pool.submit(first.seal, [], 0)
+        assert looked.wait(20)
+        bad.fail["sync"] = [] if again else [errno.EIO]
+        bad.failing = True
+        bad.hold.set()
+        assert closed.result() is False
+        assert (ended.exception() is None) == again
+    first.drop()
+    second.drop()  # dies
+    end(hold())
+    ends = [record["kind"] for record in reader.records(folder) if record.get("call") == begun.call]
+    assert ends == ["call.intent", "call.outcome" if again else "call.orphaned"]
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+
+
 def test_a_writers_count_goes_back_with_all_its_lines_that_were_never_durable(
     hold: Hold, folder: Path, kit: Any
 ) -> None:
@@ -394,9 +430,9 @@ from pathlib import Path
 from aigov.audit import worker
 from aigov.audit.disk import Disk
 from aigov.audit.log import Log
+from aigov.audit.orphans import orphans
 from aigov.audit.records import CallIntent, CallOutcome, new_id
 from aigov.audit.settings import AuditSettings
-from aigov.errors import AuditUnavailable
 worker.RETRY_SECONDS, chance = 0.01, random.Random(int(sys.argv[2]))
 class Unlucky(Disk):
     def sync(self, handle):
