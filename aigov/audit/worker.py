@@ -19,7 +19,7 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -94,6 +94,7 @@ class Worker:
         self._fault = ""
         self._retry_at = 0.0
         self._calls: dict[str, int] = {}
+        self._perhaps: dict[str, int] = {}  # calls with an end that may be lost yet, and the segment it stands in
         self._doubted: int | None = None  # the segment from which on lines may stand that were refused
         self._refused = 0
         self._late: list[CallWithdrawn] = []
@@ -268,8 +269,8 @@ class Worker:
             return []
         try:
             results = self._store.write([*back, *records])
-        except Unsure as fault:  # should all of it be lost, the calls end as orphans
-            self._note_calls(fault.results)
+        except Unsure as fault:
+            self._note_unsure(fault.results)
             del self._late[: len(late)]
             self._withdraw(fault.results[len(back) :])
             raise
@@ -347,12 +348,23 @@ class Worker:
                 raise Busy(errno.EBUSY, "a checkpoint is still being made")
 
     def _note_calls(self, results: Sequence[Result]) -> None:
-        """Keep count of the calls that this process has to end."""
-        for result in results:
-            if isinstance(result, Receipt) and result.kind in OPENING:
-                self._calls.setdefault(result.call, self._store.segment)
-            elif isinstance(result, Receipt) and result.kind in ENDING:
-                self._calls.pop(result.call, None)
+        """Keep count of the calls that this process has to end. What stood before in the same segment is durable too."""
+        segment = self._store.segment
+        self._note_begun(results, segment)
+        durable = [call for call, there in self._perhaps.items() if there == segment]
+        self._perhaps.clear()
+        for call in (*durable, *_of(results, ENDING)):
+            self._calls.pop(call, None)
+
+    def _note_begun(self, results: Sequence[Result], segment: int) -> None:
+        for call in _of(results, OPENING):
+            self._calls.setdefault(call, segment)
+
+    def _note_unsure(self, results: Sequence[Result]) -> None:
+        """The same where all of it may be lost yet: a call is kept in mind until its end cannot be."""
+        segment = self._store.segment
+        self._note_begun(results, segment)
+        self._perhaps.update((call, segment) for call in _of(results, ENDING))
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
         """Do something with the store; None where it failed, and `_fault` says why."""
@@ -395,6 +407,11 @@ class Worker:
         if self._doubted is not None:  # a fault may come after the line was written, and the line stays
             begun.add(self._doubted)
         self._store.seal(self._late, min(begun, default=None))
+
+
+def _of(results: Sequence[Result], kinds: frozenset[str]) -> Iterator[str]:
+    """The calls that records of some kinds are about, in order."""
+    return (result.call for result in results if isinstance(result, Receipt) and result.kind in kinds)
 
 
 def _settle(pending: Pending, results: Sequence[Result]) -> None:

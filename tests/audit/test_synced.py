@@ -22,6 +22,7 @@ from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
 from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Mark, get_mark, put_mark
 from aigov.audit.verify import Status, verify
+from aigov.errors import AuditUnavailable
 from benchmarks.tampering.loggers import Aigov, Held
 
 Hold = Callable[..., Store]
@@ -300,6 +301,34 @@ def test_who_waits_for_anothers_sync_too_long_is_told_that_nobody_knows(hold: Ho
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_call_whose_end_nobody_knows_to_be_durable_stays_in_mind_though_it_began_segments_ago(
+    opened: Callable[..., Log], folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    bad = kit.FaultyDisk()
+    first, second = opened(bad), opened(patience_ms=100)
+    begun = second.append(kit.intent())
+    with monkeypatch.context() as small:
+        small.setattr("aigov.audit.store.SEGMENT_BYTES", 1)
+        second.append(record("in the next segment"))
+    bad.hold.clear()
+    bad.calls.clear()
+    waiting = first.submit(record("one"))
+    until_syncing(bad)
+    assert isinstance(second.submit(kit.outcome(begun.call)).exception(10), AuditUnavailable)
+    bad.failing = lost
+    bad.hold.set()
+    waiting.result(10)
+    second.append(record("two"))
+    assert list(second._worker._calls) == ([begun.call] if lost else [])
+    second.close()
+    first.close()
+    ends = [found["kind"] for found in reader.records(folder) if found.get("call") == begun.call]
+    assert ends == ["call.intent", *([] if lost else ["call.outcome"]), "call.withdrawn", *["call.orphaned"] * lost]
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+
+
 @pytest.mark.parametrize("again", [True, False], ids=["its writer writes it again", "its writer cannot"])
 def test_an_end_that_is_lost_with_its_sync_is_none_for_who_began_the_call_and_closes(
     hold: Hold, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, again: bool
@@ -433,6 +462,7 @@ from aigov.audit.log import Log
 from aigov.audit.orphans import orphans
 from aigov.audit.records import CallIntent, CallOutcome, new_id
 from aigov.audit.settings import AuditSettings
+from aigov.errors import AuditUnavailable
 worker.RETRY_SECONDS, chance = 0.01, random.Random(int(sys.argv[2]))
 class Unlucky(Disk):
     def sync(self, handle):
