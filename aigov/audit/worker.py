@@ -348,7 +348,7 @@ class Worker:
                 raise Busy(errno.EBUSY, "a checkpoint is still being made")
 
     def _note_calls(self, results: Sequence[Result]) -> None:
-        """Keep count of the calls that this process has to end. What stood before in the same segment is durable too."""
+        """Keep count of the calls that this process has to end. What stood before in a segment is durable as well."""
         segment = self._store.segment
         self._note_begun(results, segment)
         durable = [call for call, there in self._perhaps.items() if there == segment]
