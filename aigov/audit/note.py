@@ -33,6 +33,7 @@ MAX_NOTE_BYTES = 64 * 1024
 MAX_SIGNATURES = 64
 MAX_SIZE = 2**63 - 1
 _DASH = "\u2014 "
+_CONTROLS = frozenset(map(chr, range(ord(" ")))) - {"\n"}
 
 
 class NoteError(AigovError):
@@ -172,11 +173,11 @@ def _decoded(note: bytes) -> str:
 
 
 def _has_controls(text: str) -> bool:
-    return any(char < " " and char != "\n" for char in text)
+    return not _CONTROLS.isdisjoint(text)
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and "+" not in name and not any(char.isspace() for char in name)
+    return "+" not in name and name.split() == [name]
 
 
 def number(text: str) -> int:
