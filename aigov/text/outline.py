@@ -39,6 +39,7 @@ from aigov.text.tree import (
 )  # fmt: skip
 
 LONGEST_COUNT = 40  # a repetition with a higher limit is written without one: a smaller automaton, coarser
+_FEW = 16  # ways
 _BEYOND = 2  # characters past a run that edges and line ends look at
 _KINDS = ALL - ASCII
 _FOLDED = tuple((ord(letter), kind) for letter, kind in FOLDS.items())
@@ -59,8 +60,8 @@ class Outline(NamedTuple):
     limit, `longest` has none either, and the alphabet holds what it looks at: it looks as far as a run of these
     goes, and `ahead` beyond that. `stem`: the bytes from the start of a match to where the gate ends. `also`: gates of
     which each must end a match somewhere in the text; `near`: those that must do so between the start of a match and
-    as far as the expression sees, the rarest first. `digit`: nothing matches in a text without one. `ways`: in how many
-    a match may be tried from one start.
+    as far as the expression sees, the rarest first, and of these only what any matcher is through with at once.
+    `digit`: nothing matches in a text without one. `ways`: in how many a match may be tried from one start.
     """
 
     gate: str
@@ -113,8 +114,9 @@ def _outline(whole: Node) -> Outline:
     least, reach = width(kept)
     gate = _gate(shorter(kept, last=False))
     stem = written(alphabet(kept))
-    near, also = _wants(whole, behind=False), _wants(whole, behind=True)
-    also += near
+    ahead_of, behind = _wants(whole, behind=False), _wants(whole, behind=True)
+    near = tuple(gate for gate, brief in ahead_of if brief)
+    also = tuple(gate for gate, _ in (*behind, *ahead_of))
     digit = needs(whole, _DIGITS | {DIGIT})
     far = ahead(whole)
     if far is None:
@@ -125,11 +127,17 @@ def _outline(whole: Node) -> Outline:
     )
 
 
-def _wants(whole: Node, behind: bool) -> tuple[str, ...]:
-    """Gates for what assertions want, behind or ahead, those of the fewest characters first."""
+def _wants(whole: Node, behind: bool) -> tuple[tuple[str, bool], ...]:
+    """Gates for what assertions want, behind or ahead, those of the fewest characters first; whether each is brief."""
     nodes = [one.wants for one in wanted(whole) if one.behind == behind and one.wants and width(one.wants)[0]]
     kept = sorted((shorter(shorter(one, last=True), last=False) for one in nodes), key=lambda one: len(alphabet(one)))
-    return tuple(dict.fromkeys(map(_gate, kept)))
+    return tuple(dict.fromkeys((_gate(one), _brief(one)) for one in kept))
+
+
+def _brief(node: Node) -> bool:
+    """Whether a matcher that tries every way is through with the node's gate at once, wherever it begins."""
+    tried, longest = ways(node), width(node)[1]
+    return tried is not None and tried <= _FEW and longest is not None and longest <= LONGEST_COUNT
 
 
 class _Reading:

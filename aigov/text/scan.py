@@ -22,7 +22,7 @@ import hashlib
 import logging
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -258,8 +258,19 @@ def _counted(least: int, reach: int, seen: int, size: int, ends: list[int]) -> l
 def _wanted(found: list[Window], edges: _Edges, data: _Marked) -> list[Window]:
     """The windows in which all stands that the expression's assertions want."""
     for wants in edges.near:
-        found = [one for one in found if wants(data.data, one.first, one.stop)]
+        found = list(_having(wants, found, data))
     return found
+
+
+def _having(wants: Callable[..., Any], found: list[Window], data: _Marked) -> Iterator[Window]:
+    """The windows in which a match begins. Many windows may see as far as the next: each stretch is searched once."""
+    begins = -1
+    for one in found:
+        if begins < one.first:
+            match = wants(data.data, one.first)
+            begins = match.start() if match else data.size
+        if begins < one.stop:
+            yield one
 
 
 def _earliest(one: Outline, edges: _Edges, data: _Marked, end: int, known: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,35 @@ def test_what_an_assertion_wants_must_stand_somewhere() -> None:
     scanner = Scanner([Expression(r"(?<=claim\s)\d{4}", FLAGS), Expression(r"(?=[a-z]*9)\w{4}", FLAGS)])
     assert scanner.scan("the number 1234 is here") == {}
     assert scanner.scan("a claim for 1234").keys() == {0}
+
+
+def test_what_is_wanted_near_takes_linear_time() -> None:
+    """Every `a` opens a window up to the end of all, and in none of them stands a 1."""
+    scanner = Scanner([Expression(r"\ba(?=[ a-z]*1)", FLAGS)])
+    looked: list[int] = []
+    (members,) = scanner._members.values()
+    (search,) = members[0].edges.near
+
+    def counting(data: bytes, first: int, *stop: int) -> Any:
+        looked.append((stop[0] if stop else len(data)) - first)
+        return search(data, first, *stop)
+
+    members[0] = members[0]._replace(edges=members[0].edges._replace(near=(counting,)))
+    text = "1 . " + "a b " * 5_000
+    assert scanner.scan(text) == {}
+    assert sum(looked) <= 2 * len(text)
+
+
+@pytest.mark.parametrize("wanted", ["c(?:a+)+b", "x[a-z]*1", "(?:a|a?b){9}c", "c.{90}d"])
+def test_what_would_be_slow_to_look_for_is_looked_for_by_the_one_pass_alone(wanted: str) -> None:
+    seen = outline(f"x(?={wanted})", FLAGS)
+    assert seen is not None
+    assert seen.near == ()
+    assert len(seen.also) == 1
+    scanner = Scanner([Expression(f"x(?={wanted})", FLAGS)])
+    began = time.monotonic()
+    scanner.scan("cab x11 " + "xc" + "a" * 40 + "x" * 20_000)
+    assert time.monotonic() - began < 2
 
 
 def test_an_expression_without_outline_reads_the_whole_text() -> None:
