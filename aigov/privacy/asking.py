@@ -109,9 +109,15 @@ class Expressions:
 
 
 def _whole(compiled: Linear) -> Finder:
+    """What finds an expression in the whole text. One match takes linear time, a text full of them may take more."""
+
     def find(text: str, windows: Any, watch: Stopwatch) -> list[Any]:
         watch.left()
-        return list(compiled.finditer(text)) if windows else []
+        found = []
+        for match in compiled.finditer(text) if windows else ():
+            found.append(match)
+            watch.left()
+        return found
 
     return find
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from aigov.errors import PolicyError
+from aigov.errors import GuardFault, PolicyError
 from aigov.hookspecs import Context
 from aigov.policy.source import read
+from aigov.privacy import patterns
 from aigov.privacy.guard import plugin
 from aigov.privacy.patterns import Linear, compile_linear
 from aigov.privacy.settings import Settings, word
@@ -168,6 +170,17 @@ def test_a_pattern_that_another_engine_would_choke_on_is_linear(start) -> None: 
     guard = start(custom(pattern="(x+x+)+y"))
     found = guard.aigov_detect(Part(path="", text="x" * 50_000), "input")
     assert [one for one in found if one.type == "ORDER_ID"] == []
+
+
+def test_many_matches_that_each_read_to_the_end_are_a_refusal(start, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Each search is linear, but `a.*z` is looked for up to the end of all before each `a` is taken."""
+    guard = start(custom(pattern="a.*z|a"))
+    monkeypatch.setattr(patterns, "BASE_SECONDS", 0.1)
+    monkeypatch.setattr(patterns, "SECONDS_PER_CHAR", 0.0)
+    began = time.monotonic()
+    with pytest.raises(GuardFault, match=r"pii\.timeout"):
+        guard.aigov_detect(Part(path="", text="a " * 40_000), "input")
+    assert time.monotonic() - began < 2
 
 
 def test_a_context_word_of_the_policy_counts(start) -> None:  # type: ignore[no-untyped-def]
