@@ -29,11 +29,14 @@ def section(settings: dict[str, Any]) -> Section:
 
 
 def start_guard(
-    settings: dict[str, Any], entities: frozenset[str] = frozenset(), recognizers: tuple[Any, ...] = ()
+    settings: dict[str, Any],
+    entities: frozenset[str] = frozenset(),
+    recognizers: tuple[Any, ...] = (),
+    key: bytes = b"",
 ) -> PrivacyGuard:
     context = Context(
         folder=Path(),
-        key=lambda label: hashlib.sha256(label.encode()).digest(),
+        key=lambda label: hashlib.sha256(key + label.encode()).digest(),
         entities=entities,
         recognizers=recognizers,
     )
@@ -42,7 +45,7 @@ def start_guard(
 
 @pytest.fixture(scope="session")
 def start() -> Start:
-    """Start a guard: `start(settings, entities=frozenset(), recognizers=())`."""
+    """Start a guard: `start(settings, entities=frozenset(), recognizers=(), key=b"")`."""
     return start_guard
 
 

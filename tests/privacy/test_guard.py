@@ -133,6 +133,13 @@ def test_a_hash_is_keyed_stable_and_as_long_as_asked(start, redact: Any) -> None
     assert [len(one) for one in hashed] == [12, 12, 12]
 
 
+def test_another_key_hashes_otherwise(start, redact: Any) -> None:  # type: ignore[no-untyped-def]
+    """Who has no key cannot try values until one fits."""
+    ours = start({"entities": {"IP_ADDRESS": "hash"}})
+    others = start({"entities": {"IP_ADDRESS": "hash"}}, key=bytes(range(1, 33)))
+    assert redact(ours, "192.168.0.1", ours.session()) != redact(others, "192.168.0.1", others.session())
+
+
 def test_a_value_of_the_answer_gets_its_type_and_never_a_token(guard: PrivacyGuard, redact: Any) -> None:
     session = guard.session()
     assert redact(guard, "write to bob@example.com", session, "output") == "write to [EMAIL_ADDRESS]"
