@@ -190,10 +190,16 @@ class Governor:
 
     def inspect_many(self, texts: Iterable[str], direction: Direction = "input") -> Iterator[list[Finding]]:
         """What the guards find in each text, as `inspect` says it, one at a time; a text that comes again is
-        not looked at again. Raises Denied at the first that cannot be looked at.
+        not looked at again. Raises Denied at the first that cannot be looked at, TypeError for one text in the place
+        of many.
         """
+        if isinstance(texts, str):
+            raise TypeError("many texts are a list or an iterator of str; of one text ask `inspect`")
+        return self._inspected(texts, direction)
+
+    def _inspected(self, texts: Iterable[str], direction: Direction) -> Iterator[list[Finding]]:
         known: dict[str, list[Finding]] = {}
-        for text in texts:
+        for text in map(_text, texts):
             if text not in known:
                 if len(known) >= REMEMBERED:
                     known.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aigov.errors import Denied
@@ -46,3 +48,10 @@ def test_a_batch_is_read_as_it_is_asked_for_and_stops_at_what_is_malformed(share
     assert taken == ["a"]
     with pytest.raises(Denied, match=r"input\.not_utf8"):
         next(batch)
+
+
+@pytest.mark.parametrize("texts", ["jane@example.com", None, 7, [["a"]], [b"a"], [None]])
+def test_a_batch_of_what_is_no_text_is_refused(shared: Trial, texts: Any) -> None:
+    """One text in the place of many would be looked at letter by letter, and nothing found."""
+    with pytest.raises(TypeError):
+        list(shared.gov.inspect_many(texts))
