@@ -88,7 +88,6 @@ def _counted(gov: Governor, source: many.Source, *, direction: Direction, everyt
     """One file's findings by kind and type."""
     counted = many.Counted(source.name, 0, Counter(), Counter())
     number = 0
-    number = 0
     with lines.opened(source.path) as text:
         for line in lines.read(text.stream):
             number = line.number
