@@ -11,8 +11,9 @@ import functools
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import NamedTuple
@@ -97,9 +98,16 @@ def _runner(
         def run(found: list[Source]) -> Iterator[tuple[Source, Counted]]:
             waiting = {pool.submit(_one, how, work, source): source for source in found}
             for future in as_completed(waiting):
-                yield waiting[future], future.result()
+                yield waiting[future], _answer(future)
 
         yield run
+
+
+def _answer(future: Future[Counted]) -> Counted:
+    """What came of a file. Raises Stop where its process died, as it does for want of memory."""
+    with suppress(BrokenProcessPool):
+        return future.result()
+    raise cannot("a process that worked on the files died; with fewer `--jobs` each has more memory")
 
 
 @functools.cache

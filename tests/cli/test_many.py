@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from aigov.cli.exits import Exit
+from aigov.cli import many
+from aigov.cli.exits import Exit, Stop
+from aigov.governor import Governor
 
 FILES = {
     "a.txt": "jane@example.com\njane@example.com", "sub/b.log": "card 4111 1111 1111 1111\n",
@@ -65,6 +68,16 @@ def test_several_files_need_a_folder_to_go_to(
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(here)
     assert aigov("redact", "texts", *more).code == Exit.USAGE
+
+
+def _dies(gov: Governor, source: many.Source) -> many.Counted:
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_said(here: Path) -> None:
+    with pytest.raises(Stop, match="died") as stopped:
+        many.each("dying", [many.Source("a", "a"), many.Source("b", "b")], many.Opening("policies", True), 2, _dies)
+    assert stopped.value.code is Exit.CANNOT
 
 
 def test_what_is_not_there_is_said(aigov, folder: Path) -> None:  # type: ignore[no-untyped-def]
