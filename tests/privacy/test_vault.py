@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sqlite3
 import stat
@@ -301,6 +302,42 @@ def test_the_command_forgets_a_subject(keeping: Trial, capsys: pytest.CaptureFix
     assert out == ['{"subjects":1,"values":1}', '{"forgotten":0}', '{"forgotten":1}', '{"forgotten":0}']
     assert keeping.gov.restore(sent, talk) == sent
     assert CANARY.encode() not in files_of(keeping.folder)
+
+
+def test_neither_tokens_nor_keys_nor_values_are_logged(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A call, a restart, a vault that is in the way and one that forgets, with everything logged that can be."""
+    caplog.set_level(0)
+    with governor(change={**CHANGE, "level: warning": "level: info"}) as trial:
+        model = ScriptedProvider()
+        with trial.gov.acting_as(DANA), trial.gov.session("case-7") as talk:
+            trial.gov.call(model.ask, CANARY, **CHAT)
+            shown = repr((talk, talk.vault(DANA), trial.gov._force.loaded, trial.gov._force._keys))
+        with again(trial) as gov:
+            assert gov.restore(model.seen[0], "case-7") == CANARY
+        with trial.gov.acting_as(DANA), trial.gov.session("case-8"):
+            path = trial.folder / "vault" / "values.db"
+            path.rename(path.with_suffix(".away"))
+            path.mkdir()
+            with pytest.raises(Denied) as caught:
+                trial.gov.call(model.ask, f"{model.seen[0]} {CANARY}", **CHAT)
+            path.rmdir()
+            path.with_suffix(".away").rename(path)
+        assert trial.gov.forget(DANA.id) == 1
+        key = trial.gov._force._keys
+        secrets = [CANARY, model.seen[0][-9:-1], *_spelt(key._root), *_spelt(key.derive("privacy/tokens"))]
+        records = b"".join(one.read_bytes() for one in sorted(trial.audit.rglob("*")) if one.is_file()).decode(
+            "latin-1"
+        )
+    said = f"{caplog.text} {capfd.readouterr()} {caught.value!r} {shown} {records}"
+    assert "pii.vault" in said
+    assert [number for number, secret in enumerate(secrets) if secret in said] == []
+
+
+def _spelt(key: bytes) -> list[str]:
+    """The ways in which a key may stand in a text."""
+    return [key.hex(), base64.b64encode(key).decode(), repr(key)[2:-1]]
 
 
 WRITER = """
