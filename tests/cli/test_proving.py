@@ -49,6 +49,19 @@ def test_the_key_may_be_a_line_or_a_file_and_the_output_says_where_it_came_from(
     assert aigov("audit", "verify", "--vkey", "no-such-file").code == Exit.CANNOT
 
 
+def test_a_key_that_cosigns_comes_with_the_first_start_under_a_policy_that_says_so(aigov, vkey, here) -> None:
+    policy, beside = here / "policies" / "organisation.yaml", here / "audit" / "log.mldsa44.vkey"
+    policy.write_text(policy.read_text().replace("\naudit: ", "\naudit:\n  cosign: ml-dsa-44", 1))
+    aigov("audit", "init")
+    assert not beside.exists()  # it knows no policy
+    with Governor.from_policies("policies", audit="audit"):
+        pass
+    for given in (beside.read_text().strip(), beside):
+        assert aigov("audit", "verify", "--vkey", vkey, "--cosigner", given).code == Exit.OK
+    other = "example.com/log+00000000+Bg=="
+    assert aigov("audit", "verify", "--vkey", vkey, "--cosigner", other).code == Exit.CANNOT
+
+
 def test_another_logs_key_does_not_fit(aigov, vkey, lines, here) -> None:
     shutil.move(here / "audit", here / "first")
     other = aigov("audit", "init").out.strip()
