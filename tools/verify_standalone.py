@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verify a log without the program that wrote it: Python 3.11, its standard library, and `cryptography`.
 
-    python verify_standalone.py DIR [--vkey KEY] [--known CHECKPOINT] [--json]
+    python verify_standalone.py DIR [--vkey KEY] [--known CHECKPOINT]
 
 Written from the specifications, to be read from top to bottom before it is trusted: RFC 6962 (Merkle trees),
 RFC 8785 (canonical JSON), C2SP signed-note, tlog-checkpoint and tlog-tiles, and `docs/audit.md`. DIR is a log or
@@ -220,14 +220,14 @@ class Verifier:
         return path.read_bytes() if path.exists() else None
 
     def own_key(self) -> Key | None:
-        content = self.vkey.encode() + b"\n" if self.vkey else self.read("log.vkey")
-        if content is None:
+        given, content = self.vkey, self.read("log.vkey")
+        if not given and content is None:
             return self.fault(UNCHECKABLE, "log.vkey", "there is no key to check it with")
         try:
-            self.vkey, newline, more = content.decode("utf-8", "replace").partition("\n")
+            self.vkey, newline, more = (f"{given}\n" if given else content.decode("utf-8", "replace")).partition("\n")
             return Key(self.vkey if newline and not more else "")
         except ValueError as bad:
-            return self.fault(TAMPERED, "log.vkey", str(bad))
+            return self.fault(UNCHECKABLE, "--vkey", str(bad)) if given else self.fault(TAMPERED, "log.vkey", str(bad))
 
     def in_order(self, notes: list[bytes]) -> list[Checkpoint]:
         due: list[Checkpoint] = []

@@ -212,12 +212,58 @@ def test_as_a_program_it_finds_a_planted_change(copy: Path, ran: Callable[..., A
 
 
 def test_as_a_program_its_exit_codes_are_the_same(copy: Path, ran: Callable[..., Any], tmp_path: Path) -> None:
+    vkey = (copy / "log.vkey").read_bytes()
     assert ran(tmp_path / "nothing").returncode == 3
     assert ran().returncode == 4
     assert ran(copy, "--nope").returncode == 4
-    assert ran(copy, "--vkey", "x").returncode == 1
+    for mistyped in ("x", copy / "log.vkey", f"{checkpoints.vkey(copy)}\nmore"):
+        done = ran(copy, "--vkey", mistyped)
+        assert (done.returncode, done.stdout.startswith("--vkey: ")) == (3, True)  # no fault of the log
+    (copy / "log.vkey").write_bytes(b"x\n")
+    assert ran(copy).returncode == 1
+    (copy / "log.vkey").write_bytes(vkey)
     assert ran(copy, "--known", copy / "checkpoint").returncode == 0
     (tmp_path / "older").write_bytes((copy / "checkpoint").read_bytes().replace(b"\n11\n", b"\n10\n"))
     assert ran(copy, "--known", tmp_path / "older").returncode == 1
     (copy / "checkpoint").unlink()
     assert ran(copy).returncode == 2
+
+
+BUSY = """
+import sys, time
+from pathlib import Path
+from aigov.audit import publish, store, worker
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent, CallOutcome, new_id
+store.SEGMENT_BYTES, publish.RECORDS, publish.SECONDS, worker.SECONDS = 100_000, 100, 0.02, 0.02
+until = time.monotonic() + 60
+with Log.open(Path(sys.argv[1]), key=b"k" * 32) as log:
+    print("ready", flush=True)
+    while time.monotonic() < until:
+        call = new_id()
+        log.append_all([CallIntent(call=call, action="a", resource="r"), CallOutcome(call=call, outcome="released")])
+        time.sleep(0.002)
+"""
+
+
+def test_a_copy_that_is_made_as_auditors_are_told_while_programs_write_is_never_tampered(
+    kit: Any, standalone: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    writers, seen = [kit.run(BUSY, folder) for _ in range(2)], []
+    try:
+        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
+        for number in range(8):
+            copy = tmp_path / str(number)
+            copy.mkdir()
+            for name in ("checkpoint", "checkpoints.log", "log.vkey"):
+                shutil.copy(folder / name, copy / name)
+            for name in ("tile", "seg")[number % 2 :]:
+                shutil.copytree(folder / name, copy / name, ignore=shutil.ignore_patterns("*.p", ".*"))
+            report = verify(copy)
+            assert (report.status, judged(standalone, copy)) == (2, 2), report.problems
+            seen.append(report.records)
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert seen[0] < seen[-1]
