@@ -17,8 +17,8 @@ contract: $(VENV)/.test                ## the public contract alone, for a secon
 	$(BIN)/python -m pytest -m contract $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
-	$(BIN)/python -m ruff check aigov tests plugins benchmarks training
-	$(BIN)/python -m ruff format --check aigov tests plugins benchmarks training
+	$(BIN)/python -m ruff check aigov tests plugins benchmarks training tools
+	$(BIN)/python -m ruff format --check aigov tests plugins benchmarks training tools
 	$(BIN)/python -m mypy
 
 check: lint test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_the_wheel_holds_the_starter_policy_and_no_secret(wheel: zipfile.ZipFile
     policies = [path for path in (ROOT / "policies").rglob("*") if path.is_file()]
     assert [str(p) for p in policies if f"aigov/starter/{p.relative_to(ROOT).as_posix()}" not in inside] == []
     assert not any(name.endswith(".key") for name in inside)
+
+
+def test_the_source_archive_holds_the_verifier_for_auditors(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        assert [name for name in archive.getnames() if name.endswith("tools/verify_standalone.py")]
 
 
 @pytest.mark.parametrize("name", ["base", "test", "build"])
