@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from aigov.text.encoded import readings
+from aigov.text.readable import plain
 from aigov.text.shapes import Shape, shape
 from aigov.types import Finding, Part
 
@@ -40,9 +41,8 @@ class Sight:
 
     def findings(self, part: Part) -> tuple[Finding, ...]:
         """Every finding in a part's text, each once. Raises what `find` raises."""
-        text = part.text
-        built = shape(text) if self._exempt is not None or "\\" in text else Shape(text, ())
-        form = built.read()
+        built = shape(part.text) if self._exempt is not None or "\\" in part.text else Shape(part.text, ())
+        form = plain(part.text, built)
         found = [
             self._placed(one, form.original(one.start, one.end))
             for one in self._seen(form.text, part.path, part.number)

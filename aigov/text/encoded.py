@@ -5,9 +5,10 @@ HTML entities, `\\u` and `\\x` escapes, letters that look Latin. A *decoded* one
 hexadecimal digits holds, where that is text; what is found in it stands for the whole run.
 
 Invariants:
+* A reading is in normal form: what stood behind an escape may be a full-width digit, or what nobody sees.
 * `original` leads to whole escapes or the whole run, never into the middle of one.
 * A text without escapes and long runs costs a few microseconds for each 10,000 characters.
-* Readings are bounded: escapes undone three times over, runs within runs twice, none longer than its text.
+* Readings are bounded: escapes undone three times over, runs within runs twice, none longer than five times its text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 
 from aigov.text.characters import CONTROL
 from aigov.text.doubles import DOUBLE, LATIN, MIXED
-from aigov.text.normal import Normal
+from aigov.text.normal import Normal, Traced, normalise
 
 ROUNDS = 3
 DEPTH = 2
@@ -41,23 +42,21 @@ _IN_RUN = bytes(ord("a") if chr(code).isalnum() or chr(code) in "+/_-" else ord(
 class Reading:
     """One reading: its `text`, and the way back."""
 
-    __slots__ = ("_maps", "_whole", "text")
+    __slots__ = ("_form", "_steps", "_whole", "text")
 
-    def __init__(self, text: str, maps: tuple[Normal, ...], whole: tuple[int, int] | None = None) -> None:
-        """`maps`: from this text outwards; `whole`: the span of the outermost for which all of this stands."""
+    def __init__(self, text: str, form: Traced | None, steps: int = 0, whole: tuple[int, int] = (0, 0)) -> None:
+        """`form`: what the text came from, of which the last `steps` make this reading.
+
+        `whole`: without a form, the span of the given text for which all of this stands.
+        """
         self.text = text
-        self._maps = maps
-        self._whole = whole
+        self._form, self._steps, self._whole = form, steps, whole
 
     def original(self, start: int, end: int) -> tuple[int, int] | None:
         """Where a span of this reading stands in the text; None where nothing of it was encoded."""
-        if self._whole is not None:
+        if self._form is None:
             return self._whole
-        if not self._maps[0].touched(start, end):
-            return None
-        for one in self._maps:
-            start, end = one.original(start, end)
-        return start, end
+        return self._form.original(start, end) if self._form.touched(start, end, self._steps) else None
 
     def __repr__(self) -> str:
         return f"Reading(chars={len(self.text)})"
@@ -65,18 +64,29 @@ class Reading:
 
 def readings(text: str, depth: int = DEPTH) -> Iterator[Reading]:
     """Every reading of `text` that differs from it."""
-    maps: tuple[Normal, ...] = ()
+    form: Traced | None = None
     last = text
     for _ in range(ROUNDS):
-        form = unescaped(last)
-        if form is None:
+        steps = _undone(last)
+        if not steps:
             break
-        maps, last = (form, *maps), form.text
-        yield Reading(last, maps)
-    if (form := in_latin(last)) is not None:
-        yield Reading(form.text, (form, *maps))
-    for number, source in enumerate((text, last) if maps else (text,)):
-        yield from _decoded(source, maps if number else (), depth)
+        form = form.then(*steps) if form else Traced(*steps)
+        last = form.text
+        yield Reading(last, form, len(steps))
+    if (latin := in_latin(last)) is not None:
+        yield Reading(latin.text, form.then(latin) if form else Traced(latin), 1)
+    yield from _decoded(text, None, depth)
+    if form is not None:
+        yield from _decoded(last, form, depth)
+
+
+def _undone(text: str) -> tuple[Normal, ...]:
+    """The steps by which the escapes of a text are undone once, the last first; none where it has none."""
+    form = unescaped(text)
+    if form is None:
+        return ()
+    normal = normalise(form.text)
+    return (form,) if normal.same else (normal, form)
 
 
 def unescaped(text: str) -> Normal | None:
@@ -129,21 +139,19 @@ def _text(data: bytes, encoding: str) -> str | None:
         return None
 
 
-def _decoded(text: str, maps: tuple[Normal, ...], depth: int) -> Iterator[Reading]:
-    """What the runs of a text hold, and the readings of that."""
+def _decoded(text: str, form: Traced | None, depth: int) -> Iterator[Reading]:
+    """What the runs of a text hold, and the readings of that. `form`: the way back from the text, if there is one."""
     if b"a" * LEAST not in text.encode("ascii", "replace").translate(_IN_RUN):
         return
     for run in _RUN.finditer(text):
         held = _held(run.group())
         if held is None:
             continue
-        start, end = run.span()
-        for one in maps:
-            start, end = one.original(start, end)
-        yield Reading(held, (), (start, end))
+        span = form.original(*run.span()) if form else run.span()
+        yield Reading(held, None, whole=span)
         if depth > 1:
             for inner in readings(held, depth - 1):
-                yield Reading(inner.text, (), (start, end))
+                yield Reading(inner.text, None, whole=span)
 
 
 def _held(run: str) -> str | None:
@@ -162,6 +170,6 @@ def _held(run: str) -> str | None:
 
 
 def _printed(data: bytes) -> str | None:
-    """The bytes as text, if that is what they are."""
+    """The bytes as text in normal form, if text is what they are."""
     text = _text(data, "utf-8")
-    return text if text and _UNPRINTED.search(text) is None else None
+    return normalise(text).text if text and _UNPRINTED.search(text) is None else None

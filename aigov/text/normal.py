@@ -75,6 +75,38 @@ class Normal:
         return f"Normal(chars={len(self.text)}, given={self._given}, moved={len(self._map)})"
 
 
+class Traced:
+    """A text that came from the given one in steps: `text` is the last step's, `original` leads back through all."""
+
+    __slots__ = ("_steps", "text")
+
+    def __init__(self, *steps: Normal) -> None:
+        """`steps`: the last first; one at least."""
+        self.text = steps[0].text
+        self._steps = steps
+
+    def original(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the given text that a span of this one came from. Raises ValueError as `Normal.original`."""
+        for step in self._steps:
+            start, end = step.original(start, end)
+        return start, end
+
+    def touched(self, start: int, end: int, steps: int) -> bool:
+        """Whether the span holds something that one of the last `steps` steps changed."""
+        for step in self._steps[:steps]:
+            if step.touched(start, end):
+                return True
+            start, end = step.original(start, end)
+        return False
+
+    def then(self, *steps: Normal) -> Traced:
+        """The same with further steps, the last first."""
+        return Traced(*steps, *self._steps)
+
+    def __repr__(self) -> str:
+        return f"Traced(chars={len(self.text)}, steps={len(self._steps)})"
+
+
 def normalise(text: str) -> Normal:
     """The normal form of `text`. Plain ASCII and text that is normal already cost microseconds.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,7 +116,36 @@ ENCODED = {
     "zero-width": "4111\u200b1111\u200b1111\u200b1111",
     "Cyrillic": "jаnе@example.com",
     "u escapes": "jane\\u0040example.com",
+    "full-width digits, per cent": urllib.parse.quote("４１１１１１１１１１１１１１１１"),
+    "no-break spaces by name": "4111&nbsp;1111&nbsp;1111&nbsp;1111",
+    "zero-width by number": "4111&#8203;1111&#8203;1111&#8203;1111",
+    "soft hyphen by name": "jane@exam&shy;ple.com",
+    "full-width, base64": base64.b64encode("ｊａｎｅ＠ｅｘａｍｐｌｅ．ｃｏｍ".encode()).decode(),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        "４１１１１１１１１１１１１１１１",
+        "4111\u200b1111\u200b1111\u200b1111",
+        "4111\u00a01111\u00a01111\u00a01111",
+        "jane\u200b@exam\u00adple.com",
+        "ｊａｎｅ＠ｅｘａｍｐｌｅ．ｃｏｍ",
+    ],
+)
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_what_json_escapes_is_seen_as_what_it_stands_for(shared: Trial, disguised: str, levels: int) -> None:
+    """As a program writes tool arguments that hold what is not ASCII: `json.dumps` escapes it by number."""
+    text = f"a {disguised} b"
+    for _ in range(levels):
+        text = json.dumps({"note": text, "n": 1.50})
+    redacted = shared.gov.redact(text)
+    said = json.loads(redacted.text)
+    for _ in range(levels - 1):
+        said = json.loads(said["note"])
+    assert re.fullmatch(r"a \[(EMAIL_ADDRESS|CREDIT_CARD)_[A-Z]{8}\] b", said["note"])
+    assert shared.gov.restore(redacted.text, redacted.session) == text
 
 
 @pytest.mark.parametrize("way", ENCODED)

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigov.text.encoded import readings
+from aigov.text.normal import normalise
 
 CANARY = "jane@example.com"
 BEFORE, AFTER = "hello ", " and so on"
 
 WAYS: dict[str, Callable[[str], str]] = {
     "per cent": lambda text: urllib.parse.quote(text, safe=""),
-    "per cent, all": lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    "per cent, all": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
     "per cent, twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
     "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "entities, hexadecimal": lambda text: text.replace("@", "&#x40;"),
@@ -26,7 +27,7 @@ WAYS: dict[str, Callable[[str], str]] = {
     "quoted-printable": lambda text: text.replace("@", "=40"),
     "quoted-printable, wrapped": lambda text: text.replace("@", "@=\n"),
     "u escapes": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
-    "x escapes": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "x escapes": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64, no padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
     "base64, for URLs": lambda text: base64.urlsafe_b64encode(f"{text}??>>".encode()).decode(),
@@ -53,6 +54,36 @@ def test_a_value_is_read_in_its_encoding_and_covers_all_of_it(way: str) -> None:
         if span is not None:
             spans.append(text[slice(*span)])
     assert written in spans
+
+
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "full-width": lambda text: "".join(chr(ord(char) + 0xFEE0) for char in text),
+    "zero-width": "\u200b".join,
+    "soft hyphens": lambda text: text.replace("m", "\u00adm"),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("way", [way for way in WAYS if "Cyrillic" not in way and "Greek" not in way])
+def test_what_is_disguised_and_then_encoded_is_read_too(way: str, disguise: str) -> None:
+    hidden = DISGUISES[disguise](CANARY)
+    written = WAYS[way](hidden)
+    if "entities" in way or "printable" in way or way == "u escapes":  # of what is no ASCII
+        written = "".join(char if char.isascii() else f"&#{ord(char)};" for char in written)
+    text = BEFORE + written + AFTER
+    found = [
+        text[slice(*span)]
+        for reading in readings(text)
+        if (at := reading.text.find(CANARY)) >= 0 and (span := reading.original(at, at + len(CANARY)))
+    ]
+    assert written in found
+
+
+@given(st.lists(st.one_of(st.sampled_from(sorted(WAYS)), st.text(max_size=5)), max_size=5), st.text(max_size=20))
+def test_a_reading_is_in_normal_form(ways: list[str], text: str) -> None:
+    written = "".join(WAYS[way](text) if way in WAYS and text.isprintable() else way for way in ways)
+    for reading in readings(normalise(written).text):
+        assert normalise(reading.text).same
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from aigov.text.readable import plain, readable
         ("Jane\\nDoe", "Jane\\nDoe"),
         ('{"a": "Jane\\nDoe"}', '{"a": "Jane\nDoe"}'),
         ('{"a": "\\u004aane"}', '{"a": "Jane"}'),
+        ('{"a": "Ja\\u200bne\\u00ad \\uff2a\\uff4f\\uff45 4111\\u00a01111"}', '{"a": "Jane Joe 4111 1111"}'),
         ("plain", "plain"),
     ],
 )
