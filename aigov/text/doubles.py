@@ -1,6 +1,7 @@
 """Letters that look like Latin ones, as the confusables of Unicode Technical Standard 39 have them.
 
-Cyrillic and Greek: whole alphabets in which a Latin word can be written so that nobody sees it.
+Cyrillic and Greek: whole alphabets in which a Latin word can be written so that nobody sees it. And the ideographic
+full stop, which Unicode Technical Standard 46 reads as the dot of a domain.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from types import MappingProxyType
 _CYRILLIC = ("аеорсухіјѕһԁԛԝвкмнтгзАВЕЗКМНОРСТУХІЈЅҮԌ", "aeopcyxijshdqwbkmhtr3ABE3KMHOPCTYXIJSYG")
 _GREEK = ("αβγδεικνορτυχωηΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abydeikvoptuxwnABEZHIKMNOPTYX")
 
+_STOP = ("。", ".")
+
 LATIN = MappingProxyType({
-    ord(odd): plain for odds, plains in (_CYRILLIC, _GREEK) for odd, plain in zip(odds, plains, strict=True)
+    ord(odd): plain for odds, plains in (_CYRILLIC, _GREEK, _STOP) for odd, plain in zip(odds, plains, strict=True)
 })  # fmt: skip
-DOUBLE = re.compile(f"[{_CYRILLIC[0]}{_GREEK[0]}]")
+DOUBLE = re.compile(f"[{_CYRILLIC[0]}{_GREEK[0]}{_STOP[0]}]")
 #: A double right beside a Latin letter, a digit, `@` or a dot: the sign of a word in two alphabets.
 MIXED = re.compile(f"[A-Za-z0-9@.]{DOUBLE.pattern}|{DOUBLE.pattern}[A-Za-z0-9@]")

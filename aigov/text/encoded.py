@@ -28,15 +28,25 @@ DEPTH = 2
 LEAST = 14  # characters of a run: ten bytes, the shortest that says something personal
 _ESCAPE = re.compile(
     r"(?P<octets>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)|(?P<points>(?:\\u[0-9A-Fa-f]{4})+)"
-    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,24});)"
+    r"|(?P<braced>\\[ux]\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8})"
+    r"|(?P<entity>&(?:#0*[0-9]{1,7};?|#[xX]0*[0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,24};))"
     r"|(?P<printable>(?:=[0-9A-F]{2}|=\r?\n)+)"
 )
+_FEW = 3  # octets that look like quoted-printable and are letters and digits: by chance, as in `a=42`
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}+(?:\r?\n[A-Za-z0-9+/_-]{{4,}}+)*={{0,2}}")
-_HEX = re.compile(r"[0-9A-Fa-f]+")
+# A path or a name is a run as well: what stands between its signs may be one of its own.
+_PIECES = tuple(re.compile(rf"[^{signs}]{{{LEAST},}}") for signs in ("/", "/_-"))
+_PLAIN = bytes(range(32, 127))
+_HEX = re.compile(r"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
+_PAIRS = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?:[ :-][0-9A-Fa-f]{2}){9,}+")
+_NO_SIGNS = str.maketrans("", "", " :-")
 _UNPRINTED = re.compile(f"[{CONTROL}]")
 _IN_RUN = bytes(ord("a") if chr(code).isalnum() or chr(code) in "+/_-" else ord(".") for code in range(128)) + bytes(
     128
 )
+_IN_PAIRS = bytes(
+    ord("h" if chr(code) in "0123456789abcdefABCDEF" else "-" if chr(code) in " :-" else ".") for code in range(128)
+) + bytes(128)
 
 
 class Reading:
@@ -121,13 +131,16 @@ def _meant(escape: re.Match[str]) -> str | None:
     kind, given = escape.lastgroup, escape.group()
     if kind == "entity":
         char = html.unescape(given)
-        return char if char != given else None
+        return char if char not in (given, "\ufffd") else None
+    if kind == "braced":
+        code = int(given[2:].strip("{}"), 16)
+        return chr(code) if code < 0xD800 or 0xDFFF < code < 0x110000 else None
     if kind == "points":
         return _text(bytes.fromhex(given.replace("\\u", "")), "utf-16-be")
     if kind == "octets":
         return _text(bytes.fromhex(given.replace("%", "").replace("\\x", "")), "utf-8")
     octets = bytes.fromhex(re.sub(r"=\r?\n", "", given).replace("=", ""))
-    if octets.isalnum():  # never escaped by a mail program: `a=42`
+    if octets.isalnum() and len(octets) <= _FEW:
         return None
     return _text(octets, "utf-8")
 
@@ -141,25 +154,47 @@ def _text(data: bytes, encoding: str) -> str | None:
 
 def _decoded(text: str, form: Traced | None, depth: int) -> Iterator[Reading]:
     """What the runs of a text hold, and the readings of that. `form`: the way back from the text, if there is one."""
-    if b"a" * LEAST not in text.encode("ascii", "replace").translate(_IN_RUN):
-        return
-    for run in _RUN.finditer(text):
-        held = _held(run.group())
-        if held is None:
-            continue
-        span = form.original(*run.span()) if form else run.span()
+    for start, end, held in _holding(text):
+        span = form.original(start, end) if form else (start, end)
         yield Reading(held, None, whole=span)
         if depth > 1:
             for inner in readings(held, depth - 1):
                 yield Reading(inner.text, None, whole=span)
 
 
+def _holding(text: str) -> Iterator[tuple[int, int, str]]:
+    """Every run that holds text, or else those of its pieces that do: where it stands, and what it holds."""
+    data = text.encode("ascii", "replace")
+    if b"a" * LEAST in data.translate(_IN_RUN):
+        for run in _RUN.finditer(text):
+            yield from _told(text, run)
+    if b"hh-" * 9 in data.translate(_IN_PAIRS):
+        for pairs in _PAIRS.finditer(text):
+            held = _printed(bytes.fromhex(pairs.group().translate(_NO_SIGNS)))
+            if held is not None:
+                yield *pairs.span(), held
+
+
+def _told(text: str, run: re.Match[str]) -> Iterator[tuple[int, int, str]]:
+    tried = {run.span()}
+    held = _held(run.group())
+    if held is not None:
+        yield *run.span(), held
+        return
+    for pieces in _PIECES:
+        for piece in pieces.finditer(text, *run.span()):
+            if piece.span() not in tried:
+                tried.add(piece.span())
+                held = _held(piece.group())
+                if held is not None:
+                    yield *piece.span(), held
+
+
 def _held(run: str) -> str | None:
     """The text in a run of hexadecimal digits or base64, if it is one."""
     joined = "".join(run.split())
-    data = None
-    if len(joined) % 2 == 0 and _HEX.fullmatch(joined):
-        data = _printed(bytes.fromhex(joined))
+    digits = _HEX.fullmatch(joined)
+    data = _printed(bytes.fromhex(digits.group(1))) if digits else None
     if data is not None:
         return data
     body = joined.rstrip("=").replace("-", "+").replace("_", "/")
@@ -170,6 +205,10 @@ def _held(run: str) -> str | None:
 
 
 def _printed(data: bytes) -> str | None:
-    """The bytes as text in normal form, if text is what they are."""
+    """The bytes as text in normal form, if text is what they are: UTF-8, UTF-16 as Windows writes it, or Latin-1."""
     text = _text(data, "utf-8")
+    if text is None and len(data.translate(None, _PLAIN)) * 4 <= len(data):
+        text = _text(data, "cp1252")
+    elif data[1::2].count(0) * 4 >= len(data[1::2]) * 3:
+        text = _text(data, "utf-16-le")
     return normalise(text).text if text and _UNPRINTED.search(text) is None else None

@@ -37,7 +37,18 @@ WAYS: dict[str, Callable[[str], str]] = {
     "base64, per cent padding": lambda text: urllib.parse.quote(base64.b64encode(f"{text}!".encode()), safe=""),
     "hexadecimal": lambda text: text.encode().hex(),
     "hexadecimal, capitals": lambda text: text.encode().hex().upper(),
+    "entities, no semicolon": lambda text: text.replace("@", "&#64"),
+    "entities, zeros before": lambda text: text.replace("@", "&#0000000064;").replace("m", "&#x0000006D;"),
+    "quoted-printable, all": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
+    "u escapes in braces": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+    "long u escapes": lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
+    "hexadecimal, 0x": lambda text: "0x" + text.encode().hex(),
+    "hexadecimal, in pairs": lambda text: text.encode().hex(" "),
+    "hexadecimal, with colons": lambda text: text.encode().hex(":").upper(),
+    "base64, UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "base64, Latin-1": lambda text: base64.b64encode(f"José <{text}>".encode("latin-1", "replace")).decode(),
     "Cyrillic letters": lambda text: text.replace("a", "а").replace("e", "е"),
+    "ideographic full stop": lambda text: text.replace(".", "。"),
     "Greek letters": lambda text: text.replace("o", "ο"),
     "Cyrillic, per cent": lambda text: urllib.parse.quote(text.replace("a", "а"), safe=""),
 }  # fmt: skip
@@ -56,6 +67,21 @@ def test_a_value_is_read_in_its_encoding_and_covers_all_of_it(way: str) -> None:
     assert written in spans
 
 
+@pytest.mark.parametrize(
+    "way", ["base64", "base64, no padding", "hexadecimal", "hexadecimal, capitals", "base64, of a sentence"]
+)
+@pytest.mark.parametrize("around", ["https://x.example/u/{}/edit", "/u/{}", "token_{}", "to-{}", "/a_b/token_{}"])
+def test_a_run_that_is_part_of_a_path_or_a_name_is_read(way: str, around: str) -> None:
+    written = WAYS[way](CANARY)
+    text = around.format(written)
+    found = [
+        text[slice(*span)]
+        for reading in readings(text)
+        if (at := reading.text.find(CANARY)) >= 0 and (span := reading.original(at, at + len(CANARY)))
+    ]
+    assert any(span in written and len(span) >= len(written.rstrip("=")) for span in found)
+
+
 DISGUISES: dict[str, Callable[[str], str]] = {
     "full-width": lambda text: "".join(chr(ord(char) + 0xFEE0) for char in text),
     "zero-width": "\u200b".join,
@@ -64,7 +90,14 @@ DISGUISES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-@pytest.mark.parametrize("way", [way for way in WAYS if "Cyrillic" not in way and "Greek" not in way])
+@pytest.mark.parametrize(
+    "way",
+    [
+        way
+        for way in WAYS
+        if not way.startswith(("Cyrillic", "Greek", "ideographic", "base64, Latin-1", "base64, UTF-16"))
+    ],
+)
 def test_what_is_disguised_and_then_encoded_is_read_too(way: str, disguise: str) -> None:
     hidden = DISGUISES[disguise](CANARY)
     written = WAYS[way](hidden)
@@ -88,7 +121,22 @@ def test_a_reading_is_in_normal_form(ways: list[str], text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", CANARY, "a=42 b=17", "100% of it", "AT&T & co;", "responsibilities", "a" * 64, "0" * 40, "привет мир", "=\r"],
+    [
+        "",
+        CANARY,
+        "a=42 b=17",
+        "&#99999999; &#0;",
+        "\\U00110000 \\u{d800}",
+        "12 34 56 78 90 12 34 56 78 90",
+        "/".join(["ab"] * 20),
+        "100% of it",
+        "AT&T & co;",
+        "responsibilities",
+        "a" * 64,
+        "0" * 40,
+        "привет мир",
+        "=\r",
+    ],
 )
 def test_what_is_not_encoded_has_no_reading_that_says_something_else(text: str) -> None:
     for reading in readings(text):
