@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import msgspec
 import typer
 
 from aigov.audit import checkpoints, known, reader
+from aigov.audit.disk import reason
 from aigov.audit.note import NoteError, VerifierKey
 from aigov.audit.verify import Report, Status
 from aigov.audit.verify import verify as verify_log
@@ -64,11 +66,13 @@ def verify(
 
 def _known(place: Path, folder: Path, pinned: VerifierKey | None) -> bytes | None:
     """The checkpoint that was accepted last of this log, as its key names it."""
-    try:
+    key = pinned
+    with suppress(OSError, NoteError):  # what is wrong with the log's own file is for `verify` to say
         key = pinned or checkpoints.vkey(folder)
+    try:
         return known.recall(place, key) if key is not None else None
-    except (OSError, NoteError):
-        return None
+    except OSError as error:
+        raise cannot(f"cannot read what was accepted before, in `{place}`: {reason(error)}") from None
 
 
 def _key(folder: Path, keys: Path | None) -> bytes | None:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from aigov import Denied, Governor, Principal
+from aigov.cli import show
 from aigov.cli.exits import Exit
 
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
@@ -45,6 +46,40 @@ def test_a_whole_log_exits_0_with_and_without_the_key(aigov, log) -> None:
     (log.parent / "keys" / "root.key").unlink()
     ran = aigov("audit", "verify", log, "--json")
     assert (ran.code, told(ran)[0]["keyed"]) == (Exit.OK, False)
+
+
+def test_what_was_accepted_before_and_cannot_be_read_is_said(aigov, log, home) -> None:
+    assert aigov("audit", "verify").code == Exit.OK
+    (kept,) = home.iterdir()
+    accepted = kept.read_bytes()
+    kept.write_bytes(b"nonsense")
+    ran = aigov("audit", "verify")
+    assert (ran.code, "kept from before" in ran.out) == (Exit.CANNOT, True)
+    assert kept.read_bytes() == b"nonsense"
+    kept.unlink()
+    kept.mkdir()
+    ran = aigov("audit", "verify")
+    assert (ran.code, ran.out) == (Exit.CANNOT, "")
+    assert ran.err.startswith(f"aigov: cannot read what was accepted before, in `{home}`")
+    kept.rmdir()
+    kept.write_bytes(accepted)
+    assert aigov("audit", "verify").code == Exit.OK
+
+
+def test_where_nothing_can_be_kept_a_log_is_judged_all_the_same(aigov, log, home) -> None:
+    home.write_text("in the way")
+    assert aigov("audit", "verify").code == Exit.OK
+    assert home.read_text() == "in the way"
+
+
+def test_verifying_a_log_that_takes_long_shows_how_far_it_is(aigov, log, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(show, "PATIENCE_S", -1.0)
+    ran = aigov("audit", "verify")
+    assert ran.code == Exit.OK
+    assert "verifying" in ran.err
+    assert "100 %" in ran.err
 
 
 def test_a_changed_byte_exits_1(aigov, log) -> None:
