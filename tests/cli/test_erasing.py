@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
-from aigov import Governor, Principal
+from aigov import Denied, Governor, Principal
 from aigov.cli.exits import Exit
 
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
@@ -42,6 +44,58 @@ def test_erase_exits_0_once_and_1_when_there_is_nobody(aigov, log) -> None:
     assert len(kinds(aigov, "subject.erased")) == 1
     assert aigov(*ERASE, "dana").code == Exit.NO
     assert aigov("audit", "verify").code == Exit.OK
+
+
+def echo(text: str) -> str:
+    return text
+
+
+def stream(text: str) -> Iterator[str]:
+    yield text
+    yield ", they say"
+
+
+def spellings(text: str) -> Iterator[bytes]:
+    """A text as files may hold it."""
+    for data in (text.encode(), text.encode("utf-16-le"), text.upper().encode()):
+        yield data
+        yield data.hex().encode()
+        yield from (base64.b64encode(b"." * pad + data)[4:-4] for pad in range(3))
+
+
+def test_nothing_of_who_was_erased_is_in_any_file_and_what_was_kept_opens_for_nobody(
+    aigov, log, here, tmp_path
+) -> None:
+    person = Principal(id="canary.person@example.com", roles=("support-agent",), tenant="retail")
+    said, hidden = "the canary sang at noon and at one", "canary4711@example.com"
+    others, layer = set(here.rglob("*.sealed")), here / "policies" / "organisation.yaml"
+    layer.write_text(layer.read_text().replace("{to: stderr, level: warning}", "{to: people.log, level: info}"))
+    with Governor.from_policies("policies", audit="audit") as gov, gov.acting_as(person):
+        for provider in (echo, stream):
+            ask = gov.guard(action="chat", resource="model:gpt-4o-mini")(provider)
+            assert "".join(ask(f"{said}; write to {hidden}")).startswith(said)
+        with pytest.raises(Denied):
+            gov.call(str, f"{said} {hidden}", action="chat", resource="model:none-such")
+    asked = ("audit", "search", "--person", person.id)
+    call = told(aigov(*asked, "--json"))[0]["call"]
+    assert said in aigov("audit", "content", call, "--subject", person.id, "--as", "olga", "--json").out
+    for form in ("jsonl", "ocsf"):
+        assert aigov("audit", "export", "--person", person.id, "--format", form, "-o", here / form).code == Exit.OK
+    blobs = [path.read_bytes()[:32] for path in here.rglob("*.sealed") if path not in others]
+    assert len(blobs) == 4
+    (here / "texts").write_text(f"{said}\n{hidden}\n")
+
+    ran = aigov(*ERASE, person.id, "--look-for", "texts", "--json")
+    assert (ran.code, told(ran)[0]["left"]) == (Exit.OK, [])
+    assert aigov(*asked).code == Exit.NO
+    assert aigov("audit", "content", call, "--subject", person.id, "--as", "olga").code == Exit.NO
+    assert aigov("audit", "verify").code == Exit.OK
+    (here / "texts").unlink()
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"audit.index", "jsonl", "ocsf", "people.log"} <= {path.name for path in files}
+    for text in (person.id, said, hidden):
+        assert [path for path, data in files.items() if any(one in data for one in spellings(text))] == []
+    assert [path for path, data in files.items() if any(blob in data for blob in blobs)] == []
 
 
 def test_a_held_person_is_not_erased_until_released(aigov, log) -> None:
