@@ -21,9 +21,10 @@ from aigov.privacy.patterns import TIMEOUT
 from aigov.privacy.quiet import import_prober
 from aigov.privacy.session import Session
 from aigov.privacy.settings import Settings, Unfit, check, word
-from aigov.privacy.sight import EXEMPT, Sight
+from aigov.privacy.sight import EXEMPT, Sight, View, behind, views
 from aigov.privacy.tokens import LITERAL
 from aigov.privacy.vault import UNUSABLE, Vault
+from aigov.text.normal import normalise
 from aigov.types import Direction, Edit, Facts, Finding, Part, Principal, Reason, Ruling, Section, Verdict
 
 TRANSFORMED, REVIEW, DENIED = "pii.transformed", "pii.review", "pii.denied"
@@ -148,10 +149,12 @@ class PrivacyGuard:
     def explain(self, text: str, findings: Sequence[Finding]) -> list[Explained]:
         """Why these findings of `text` are findings: pattern, check, context word, score. Raises GuardFault.
 
-        What was found in an encoding of the text, or is not personal data, is not explained.
+        What is not personal data is not explained.
         """
         every = [*self._loaded, *map(_recognizer, self._settings.custom)]
-        return explain(text, findings, every)
+        form = normalise(text)
+        seen = (View(one.text, behind(one.place, form.original), one.part) for one in views(form.text))
+        return explain(seen, findings, every)
 
     def reveals(self, entity: str, roles: Iterable[str], *, own: bool) -> bool:
         """Whether somebody with these roles may see values of a type that come back.

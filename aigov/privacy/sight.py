@@ -1,5 +1,8 @@
 """Seeing personal data however it is written: in JSON, encoded, in letters of two alphabets, named by its key.
 
+An e-mail address in the path or query of a URL (`/users/jane@example.com`) is looked at by itself: Presidio takes what
+stands before it for a part of it, and then refuses the whole.
+
 Invariants:
 * What is found is told in offsets of the text that was given; what was found in an encoding covers all of it.
 * A finding of an encoded reading counts only where it holds something that was encoded: the rest was seen already.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,8 +26,52 @@ EXEMPT = "exempt"
 NAMED = 64  # characters of a value that is read together with its key
 SURE = 0.5
 _WORD = re.compile(r"[A-Za-z]{2,30}")
+_IN_URL = re.compile(r"[/?#](?:[^\s@/?#]{0,500}[&=;:])?([\w.!$%'*+^`{|}~-]{1,64}@[\w.-]{1,255})")
 
 Find = Callable[[str, str], Iterable[Finding]]
+Place = Callable[[int, int], tuple[int, int] | None]
+
+
+class View(NamedTuple):
+    """A text to look at. `place`: where a span of it stands in the given text, None where that was seen before.
+
+    `part`: it is a part of the view before, which models have read.
+    """
+
+    text: str
+    place: Place
+    part: bool = False
+
+    def __repr__(self) -> str:
+        return f"View(chars={len(self.text)})"
+
+
+def views(text: str, built: Shape | None = None) -> Iterator[View]:
+    """All that there is to look at in a text, itself first. `built`: its shape, if known."""
+    form = plain(text, built)
+    yield from _with_addresses(form.text, form.original)
+    for reading in readings(form.text):
+        yield from _with_addresses(reading.text, behind(reading.original, form.original))
+
+
+def behind(inner: Place, outer: Place) -> Place:
+    """The place of a span by `inner`, and of that by `outer`."""
+
+    def place(start: int, end: int) -> tuple[int, int] | None:
+        span = inner(start, end)
+        return outer(*span) if span is not None else None
+
+    return place
+
+
+def _with_addresses(text: str, place: Place) -> Iterator[View]:
+    yield View(text, place)
+    for one in _IN_URL.finditer(text) if "@" in text else ():
+        yield View(one.group(1), behind(_from(one.start(1)), place), True)
+
+
+def _from(first: int) -> Place:
+    return lambda start, end: (first + start, first + end)
 
 
 class Sight:
@@ -42,19 +90,20 @@ class Sight:
     def findings(self, part: Part) -> tuple[Finding, ...]:
         """Every finding in a part's text, each once. Raises what `find` raises."""
         built = shape(part.text) if self._exempt is not None or "\\" in part.text else Shape(part.text, ())
-        form = plain(part.text, built)
-        found = [
-            self._placed(one, form.original(one.start, one.end))
-            for one in self._seen(form.text, part.path, part.number)
-        ]
-        for reading in readings(form.text):
-            for one in self._find(reading.text, part.path):
-                span = reading.original(one.start, one.end)
+        found: list[Finding] = []
+        for number, view in enumerate(views(part.text, built)):
+            for one in self._looked(view, part, first=number == 0):
+                span = view.place(one.start, one.end)
                 if span is not None:
-                    found.append(self._placed(one, form.original(*span)))
+                    found.append(self._placed(one, span))
         if self._exempt is not None:
             found = [self._judged(one, built, part.path) for one in found]
         return _once(found)
+
+    def _looked(self, view: View, part: Part, first: bool) -> Iterable[Finding]:
+        if first:
+            return self._seen(view.text, part.path, part.number)
+        return (self._named if view.part else self._find)(view.text, part.path)
 
     def _seen(self, text: str, path: str, number: bool) -> Iterable[Finding]:
         """What stands in a text. A short value is read again behind the name of its place, which may make it surer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -157,6 +158,28 @@ def test_what_is_encoded_is_found_at_its_place_replaced_whole_and_put_back(share
     redacted = shared.gov.redact(text)
     assert not any(part in redacted.text for part in ("example.com", "1111", "１１", written))
     assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
+@pytest.mark.parametrize("written", [MAIL, "jane%40example.com", "jane&#64;example.com", "jаnе@example.com"])
+@pytest.mark.parametrize(
+    "place",
+    ["GET /users/{}/orders HTTP/1.1", "GET /u?a=1&email={}&x=1 HTTP/1.1", "https://x.example/?to={}", "see a/b/{} ok",
+     "https://x.example/a?b#{}", "=?utf-8?Q?{}?=", "//{}/{}", "was it?{}"],
+)  # fmt: skip
+def test_an_address_in_a_url_is_found_although_presidio_refuses_it(shared: Trial, place: str, written: str) -> None:
+    text = place.replace("{}", written)
+    found = [text[one.start : one.end] for one in shared.gov.inspect(text) if one.type == "EMAIL_ADDRESS"]
+    assert found == [written] * place.count("{}")
+    redacted = shared.gov.redact(text)
+    assert not any(part in redacted.text for part in (written, "jane", "jаnе", "example.com"))
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
+def test_addresses_in_urls_take_linear_time(shared: Trial) -> None:
+    for piece in ("/", "/a", "?=", "/a=b", "/@", "/" + "a" * 499, "?" + "=" * 70):
+        began = time.monotonic()
+        shared.gov.inspect((piece * 100_000)[:100_000] + "@")
+        assert time.monotonic() - began < 10
 
 
 SHAPES = {

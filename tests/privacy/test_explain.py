@@ -30,6 +30,22 @@ def test_every_personal_finding_of_a_plain_text_is_explained(shared: Trial) -> N
     assert shared.gov.explain("nothing here") == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["card ４１１１ １１１１ １１１１ １１１１", "4111\u200b1111\u200b1111\u200b1111", "to jane%40example.com",
+     "jаnе@example.com", '{"c": "4111\\u00201111 1111 1111"}', "amFuZUBleGFtcGxlLmNvbQ==", "GET /u/jane@example.com",
+     '{"x": "{\\"account number\\": 8471625536}"}'],
+)  # fmt: skip
+def test_what_is_encoded_or_disguised_is_explained_as_well(shared: Trial, text: str) -> None:
+    found = [one for one in shared.gov.inspect(text, all=True) if one.kind == "pii"]
+    told = shared.gov.explain(text)
+    assert found
+    assert [one.finding for one in told] == found
+    for one in told:
+        surer = one.finding.score > one.base
+        assert surer == bool(one.context or one.validated) or one.finding.score <= one.base
+
+
 def test_a_batch_is_inspected_as_its_texts_are(shared: Trial) -> None:
     texts = ["jane@example.com", "nothing", "jane@example.com", "", "ORD-12345678"]
     assert list(shared.gov.inspect_many(texts)) == [shared.gov.inspect(text) for text in texts]
