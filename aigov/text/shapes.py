@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -29,6 +29,9 @@ LEVELS = 4
 _LEXEME = re.compile(r'"((?:[^"\\]|\\.)*+)"|(-?[0-9][0-9.eE+-]*)|([\[\]{},:])', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _OPENS, _CLOSES = "{[", "}]"
+
+
+Escapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Literal(NamedTuple):
@@ -72,30 +75,34 @@ class Shape:
         if self.plain:
             return list(edits)
         fitted: list[Edit] = []
+        escapes: dict[int, Escapes] = {}
         for edit in edits:
             index = max(0, bisect_right(self._starts, edit.start) - 1)
             while index < len(self.leaves) and self.leaves[index].start < edit.end:
-                start, end = self._within(self.leaves[index], edit)
+                if index not in escapes:
+                    escapes[index] = self._escapes(self.leaves[index])
+                start, end = self._within(self.leaves[index], edit, escapes[index])
                 start = max(start, fitted[-1].end if fitted else 0)
                 if start < end:
                     fitted.append(_moved(edit, start, end, self.leaves[index]))
                 index += 1
         return fitted
 
-    def _within(self, literal: Literal, edit: Edit) -> tuple[int, int]:
+    def _within(self, literal: Literal, edit: Edit, escapes: Escapes) -> tuple[int, int]:
         """What an edit covers of a literal, widened to whole escapes, or to all of a number."""
         start, end = max(edit.start, literal.start), min(edit.end, literal.end)
         if start >= end:
             return start, start
         if literal.number:
             return literal.start, literal.end
-        if "\\" in self.text[literal.start : literal.end]:
-            for _, first, last in _meant(self.text, literal):
-                if first < start < last:
-                    start = first
-                if first < end < last:
-                    end = last
-        return start, end
+        return _cut(escapes, start)[0], _cut(escapes, end)[1]
+
+    def _escapes(self, literal: Literal) -> Escapes:
+        """Where the escapes of a string begin and where they end."""
+        if literal.number or "\\" not in self.text[literal.start : literal.end]:
+            return (), ()
+        spans = [(first, last) for _, first, last in _meant(self.text, literal) if last - first > 1]
+        return tuple(first for first, _ in spans), tuple(last for _, last in spans)
 
     def read(self) -> Normal:
         """The text with the escapes of its strings undone, mapped back."""
@@ -111,6 +118,13 @@ class Shape:
                     made += len(char)
                     done = end
         return Normal("".join([*pieces, self.text[done:]]), len(self.text), tuple(moved))
+
+
+def _cut(escapes: Escapes, place: int) -> tuple[int, int]:
+    """The escape that holds this place between two characters of its own, or the place itself."""
+    firsts, lasts = escapes
+    index = bisect_left(firsts, place) - 1
+    return (firsts[index], lasts[index]) if index >= 0 and lasts[index] > place else (place, place)
 
 
 def shape(text: str) -> Shape:

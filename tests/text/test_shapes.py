@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aigov.text import shapes
 from aigov.text.shapes import LEVELS, meant, quoted, shape, written
 from aigov.text.spans import splice
 from aigov.types import Edit
@@ -81,6 +83,22 @@ def test_an_edited_document_is_json_and_nothing_else_of_it_changes(text: str, da
             assert sent[now.start : now.end] == text[before.start : before.end]
     inside = {at for one in built.leaves for at in range(one.start, one.end)}
     assert covered & inside <= {at for one in fitted for at in range(one.start, one.end)}
+
+
+def test_a_long_string_with_escapes_is_read_once_for_all_its_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tool arguments hold a letter: a thousand addresses between line breaks took half a minute."""
+    text = json.dumps({"body": "to jane@example.com\n" * 1_000, "cc": "jane@example.com\n"})
+    read: list[int] = []
+    real = shapes._meant
+
+    def counting(text: str, literal: shapes.Literal) -> Any:
+        read.append(literal.end - literal.start)
+        return real(text, literal)
+
+    monkeypatch.setattr(shapes, "_meant", counting)
+    found = [edit(one.start(), one.end()) for one in re.finditer("jane@example.com", text)]
+    assert [(one.start, one.end) for one in shape(text).fit(found)] == [(one.start, one.end) for one in found]
+    assert sum(read) <= len(text)
 
 
 @given(documents)
