@@ -1,8 +1,8 @@
 """Texts that hold JSON, and how a part of one is replaced so that it stays JSON.
 
-A document, or lines that are a document each (JSON lines). A string that holds JSON itself, as the arguments of tool
-calls do, is looked into, four levels deep; so nothing else of the text changes: order, numbers, space and
-escapes stay as they were written.
+A document, or lines that are a document each (JSON lines; what else stands among them is text). A string that holds
+JSON itself, as the arguments of tool calls do, is looked into, four levels deep; so nothing else of the text changes:
+order, numbers, space and escapes stay as they were written.
 
 Invariants:
 * A fitted edit lies inside of one string, cutting no escape, or covers a whole number; what it covered of
@@ -18,6 +18,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -29,24 +30,48 @@ LEVELS = 4
 _LEXEME = re.compile(r'"((?:[^"\\]|\\.)*+)"|(-?[0-9][0-9.eE+-]*)|([\[\]{},:])', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _OPENS, _CLOSES = "{[", "}]"
+_BLANK = "\ufeff \t\r\n"  # a file may begin with the byte order mark
 
 
 Escapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+class Step(NamedTuple):
+    """A member or item, and what it is in: a literal a thousand levels deep costs no more than any other."""
+
+    outer: Step | None
+    name: str | int
+
+    @property
+    def pointer(self) -> str:
+        """From the text's root to here."""
+        names: list[str | int] = []
+        at: Step | None = self
+        while at is not None:
+            names.append(at.name)
+            at = at.outer
+        return "".join(f"/{name}" for name in reversed(names))
+
+
 class Literal(NamedTuple):
     """A string (without its quotation marks) or number of a JSON text, where it stands, and how deep.
 
-    `level` 1 is the text's own; 2 is inside of a string that holds JSON. `pointer` leads to it from the text's root;
-    that of a key ends in `#`. `holds`: the string holds JSON itself, whose literals follow.
+    `level` 1 is the text's own; 2 is inside of a string that holds JSON; 0 is text between lines that are JSON. `key`:
+    it is the name of a member. `holds`: the string holds JSON itself, whose literals follow.
     """
 
     start: int
     end: int
     level: int
     number: bool
-    pointer: str
+    step: Step | None
+    key: bool = False
     holds: bool = False
+
+    @property
+    def pointer(self) -> str:
+        """What leads to it from the text's root; that of a key ends in `#`."""
+        return (self.step.pointer if self.step else "") + ("#" if self.key else "")
 
 
 class Shape:
@@ -129,7 +154,7 @@ def _cut(escapes: Escapes, place: int) -> tuple[int, int]:
 
 def shape(text: str) -> Shape:
     """How `text` is built. What is no JSON costs a look at its first and last character."""
-    return Shape(text, _literals(text) if text.lstrip()[:1] in ("{", "[") else ())
+    return Shape(text, _literals(text) if text.lstrip(_BLANK)[:1] in ("{", "[") else ())
 
 
 def meant(raw: str, form: str) -> str:
@@ -159,24 +184,34 @@ def quoted(text: str, level: int) -> str:
 
 
 def _moved(edit: Edit, start: int, end: int, literal: Literal) -> Edit:
+    form = f"{'n' if literal.number else 's'}{literal.level}" if literal.level else ""
     return Edit(
         part=edit.part, start=start, end=end, type=edit.type, action=edit.action, guard=edit.guard, score=edit.score,
-        form=f"{'n' if literal.number else 's'}{literal.level}",
+        form=form,
     )  # fmt: skip
 
 
 def _literals(text: str) -> Iterator[Literal]:
     if _is_json(text):
-        yield from _lexed(text, None, 1, "")
+        yield from _lexed(text, None, 1, None)
+    elif "\n" in text:
+        yield from _of_lines(text)
+
+
+def _of_lines(text: str) -> Iterator[Literal]:
+    """The literals of lines that are JSON, with what stands between them, such as a line that was cut off, as text."""
+    lines = [(start, end, _is_json(text[start:end])) for start, end in _lines(text)]
+    if not any(is_json for _, _, is_json in lines):
         return
-    start = text.find("\n")
-    if start < 0:
-        return
-    lines = list(_lines(text))
-    if all(_is_json(text[start:end]) for start, end in lines):
-        for number, (start, end) in enumerate(lines):
-            for one in _lexed(text[start:end], None, 1, f"/{number}"):
+    number = 0
+    for is_json, group in groupby(lines, lambda line: line[2]):
+        some = list(group)
+        if not is_json:
+            yield Literal(some[0][0], some[-1][1], 0, False, Step(None, number))
+        for at, (start, end, _) in enumerate(some if is_json else (), number):
+            for one in _lexed(text[start:end], None, 1, Step(None, at)):
                 yield one._replace(start=one.start + start, end=one.end + start)
+        number += len(some)
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:
@@ -190,43 +225,62 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 
 def _is_json(text: str) -> bool:
     """Whether it is one JSON object or array, by its ends first."""
-    body = text.strip(" \t\r\n")
+    body = text.strip(_BLANK)
     if len(body) < 2 or body[0] not in _OPENS or body[-1] not in _CLOSES:
         return False
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return False
-    return True
+    for decode in (msgspec.json.decode, json.loads):  # what Python writes may hold NaN, or half of a surrogate pair
+        try:
+            decode(body)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            continue
+        return True
+    return False
 
 
-def _lexed(text: str, spans: list[tuple[str, int, int]] | None, level: int, pointer: str) -> Iterator[Literal]:
+def _lexed(text: str, spans: list[tuple[str, int, int]] | None, level: int, outer: Step | None) -> Iterator[Literal]:
     """The literals of a JSON text. `spans`: where each character of `text` stands in the whole, if not at its place."""
-    steps: list[str | int] = []
-    is_key = False
+    inside = _Inside(outer)
     for lexeme in _LEXEME.finditer(text):
         string, number, sign = lexeme.groups()
         if sign is not None:
-            is_key = _step(steps, sign)
+            inside.follow(sign)
             continue
-        first, last = lexeme.span(1 if string is not None else 2)
-        here = pointer + "".join(f"/{step}" for step in steps)
-        if is_key and string is not None:
-            steps[-1] = _named(string)
-            here = f"{pointer}{''.join(f'/{step}' for step in steps)}#"
-        yield from _literal(text, spans, level, here, (first, last), number is not None)
+        at = lexeme.span(1 if string is not None else 2)
+        key = inside.names_next and string is not None
+        if key:
+            inside.name(string)
+        yield from _literal(text, spans, Literal(*at, level, number is not None, inside.step, key))
 
 
-def _step(steps: list[str | int], sign: str) -> bool:
-    """Follow brackets and commas; whether a key comes next."""
-    if sign in _OPENS:
-        steps.append("" if sign == "{" else 0)
-    elif sign in _CLOSES:
-        steps.pop()
-    elif sign == ",":
-        top = steps[-1]
-        steps[-1] = top + 1 if isinstance(top, int) else ""
-    return sign in "{," and isinstance(steps[-1], str)
+class _Inside:
+    """Where in a JSON text one is: the containers that are open, and the member or item in each."""
+
+    __slots__ = ("_open", "_outer", "names_next")
+
+    def __init__(self, outer: Step | None) -> None:
+        self._outer = outer
+        self._open: list[tuple[Step | None, str | int]] = []
+        self.names_next = False
+
+    @property
+    def step(self) -> Step | None:
+        """The member or item that one is at."""
+        return Step(*self._open[-1]) if self._open else self._outer
+
+    def name(self, raw: str) -> None:
+        """The member that is next has this name."""
+        self._open[-1] = self._open[-1][0], _named(raw)
+
+    def follow(self, sign: str) -> None:
+        """Go on behind a bracket, a comma or a colon."""
+        if sign in _OPENS:
+            self._open.append((self.step, "" if sign == "{" else 0))
+        elif sign in _CLOSES:
+            self._open.pop()
+        elif sign == ",":
+            outer, top = self._open[-1]
+            self._open[-1] = outer, top + 1 if isinstance(top, int) else ""
+        self.names_next = sign in "{," and isinstance(self._open[-1][1], str)
 
 
 def _named(raw: str) -> str:
@@ -234,21 +288,20 @@ def _named(raw: str) -> str:
     return name.replace("~", "~0").replace("/", "~1").replace("#", "~2")
 
 
-def _literal(
-    text: str, spans: list[tuple[str, int, int]] | None, level: int, pointer: str, at: tuple[int, int], number: bool
-) -> Iterator[Literal]:
-    first, last = at
+def _literal(text: str, spans: list[tuple[str, int, int]] | None, one: Literal) -> Iterator[Literal]:
+    """A literal of `text` at its place in the whole, and those of the JSON that it holds."""
+    first, last = one.start, one.end
     start = spans[first][1] if spans and first < len(spans) else first
     end = spans[last - 1][2] if spans and last > first else start + last - first
     raw = text[first:last]
     inner = None
-    if not number and level < LEVELS and raw.lstrip(" ")[:1] in ("{", "[") and len(raw) > 1:
+    if not one.number and one.level < LEVELS and raw.lstrip(" ")[:1] in ("{", "[") and len(raw) > 1:
         inner = _undone([(char, *_place(spans, index)) for index, char in enumerate(raw, first)])
         content = "".join(char for char, _, _ in inner)
         inner = inner if len(content) == len(inner) and _is_json(content) else None
-    yield Literal(start, end, level, number, pointer, inner is not None)
+    yield one._replace(start=start, end=end, holds=inner is not None)
     if inner is not None:
-        yield from _lexed("".join(char for char, _, _ in inner), inner, level + 1, pointer)
+        yield from _lexed("".join(char for char, _, _ in inner), inner, one.level + 1, one.step)
 
 
 def _place(spans: list[tuple[str, int, int]] | None, index: int) -> tuple[int, int]:
@@ -273,5 +326,6 @@ def _undone(written: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
         out += written[done : escape.start()]
         done = escape.end()
         char = json.loads(f'"{escape.group()}"', strict=False)
+        char = "\ufffd" if "\ud800" <= char <= "\udfff" else char
         out.append((char, written[escape.start()][1], written[done - 1][2]))
     return out + written[done:]

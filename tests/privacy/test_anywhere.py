@@ -63,6 +63,29 @@ def test_a_number_in_json_becomes_text_and_a_number_again(shared: Trial) -> None
     assert back == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['\ufeff{"card": 4111111111111111}', '{"a": NaN, "card": 4111111111111111}',
+     '{"a": "\\ud800", "card": 4111111111111111}'],
+)  # fmt: skip
+def test_what_programs_write_for_json_stays_what_they_read(shared: Trial, text: str) -> None:
+    redacted = shared.gov.redact(text)
+    assert json.loads(redacted.text.removeprefix("\ufeff"))["card"].startswith("[CREDIT_CARD_")
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
+def test_json_lines_with_one_that_was_cut_off_stay_json(shared: Trial) -> None:
+    whole = '{"card": 4111111111111111, "n": 1.50}'
+    text = f'{whole}\n{whole[:-3]}\nsaid "{MAIL}"\n{whole}\n'
+    redacted = shared.gov.redact(text)
+    first, cut, said, last, _ = redacted.text.split("\n")
+    assert json.loads(first) == json.loads(last)
+    assert json.loads(first)["card"].startswith("[CREDIT_CARD_")
+    assert re.fullmatch(r'\{"card": \[CREDIT_CARD_[A-Z]{8}\], "n": 1\.', cut)
+    assert re.fullmatch(r'said "\[EMAIL_ADDRESS_[A-Z]{8}\]"', said)
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
 def test_keys_count(shared: Trial) -> None:
     sent, back = seen(shared, json.dumps({MAIL: {"x": 1}}))
     assert next(iter(json.loads(sent))).startswith("[EMAIL_ADDRESS_")

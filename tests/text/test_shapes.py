@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -134,13 +135,49 @@ def test_what_is_quoted_is_meant_again(text: str, level: int) -> None:
         "[a@b.example]",
         "{}",
         "[]",
-        '{"a":1}\nno',
+        'no\n{"a":1}',
         "[" * 9999,
     ],
 )
 def test_what_is_no_json_is_read_as_it_stands(text: str) -> None:
     assert shape(text).plain
     assert shape(text).fit([edit(0, 1)]) == [edit(0, 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['\ufeff{"n": 12}', '{"x": NaN, "n": 12}', '{"x": [-Infinity, 1e999], "n": 12}', '{"x": "\\ud800", "n": 12}'],
+)
+def test_what_python_writes_is_json_too(text: str) -> None:
+    [number] = [one for one in shape(text).leaves if one.pointer == "/n"]
+    assert (number.number, text[number.start : number.end]) == (True, "12")
+    assert not any("\ud800" <= char <= "\udfff" for char in shape(text).read().text)
+
+
+def test_lines_among_json_lines_that_are_none_are_text() -> None:
+    """As the last line of a log that was cut off."""
+    text = '{"a": "x"}\nsaid \\"y\\"\n\nmore\n{"b": 7}\n{"c": "z'
+    built = shape(text)
+    told = [(one.pointer, one.level, text[one.start : one.end]) for one in built.leaves]
+    assert told == [
+        ("/0/a#", 1, "a"), ("/0/a", 1, "x"), ("/1", 0, 'said \\"y\\"\n\nmore'), ("/3/b#", 1, "b"), ("/3/b", 1, "7"),
+        ("/4", 0, '{"c": "z'),
+    ]  # fmt: skip
+    at = text.index("y")
+    assert [(one.start, one.end, one.form) for one in built.fit([edit(at - 2, at + 3)])] == [(at - 2, at + 3, "")]
+
+
+def test_what_lies_deep_costs_no_more() -> None:
+    """A pointer of a thousand steps for each of many numbers would fill the memory."""
+    wide = shape("[" + "1," * 5_000 + "1]").leaves
+    text = "[" * 900 + "1," * 5_000 + "1" + "]" * 900
+    tracemalloc.start()
+    deep = shape(text).leaves
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert deep[7].pointer == "/0" * 899 + "/7"
+    assert len(deep) == len(wide)
+    assert most < 10_000_000
 
 
 def test_json_lines_are_read_line_by_line() -> None:
