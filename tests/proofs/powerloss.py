@@ -212,7 +212,7 @@ class Trial:
         self.disk = SimDisk(self.folder, random.Random(seed + 1), lies, fails if seed % 2 else 0.0)
         self.disk.crash, self.disk.meanwhile = self.lose_power, self.append_meanwhile
         self.acknowledged: list[str] = []
-        self.covered: dict[str, int] = {}
+        self.begun: list[str] = []
         self.stores: list[Store] = []
         self.busy: Store | None = None
         self.waiting: list[tuple[Store, list[Receipt]]] = []
@@ -260,11 +260,14 @@ class Trial:
         self.told(self.one().write(self.batch()))
 
     def batch(self) -> list[Record]:
-        """Some records of some size."""
+        """Some records of some size: a call begins, and ends at once, later, in another writer, or never."""
         call = new_id()
         intent = CallIntent(call=call, action="a" * self.chance.choice([1, 1, 250]), resource="r")
         faults = [PluginFault(plugin="p")] * self.chance.choice([0, 0, 1, 4])
-        return [intent, *faults, CallOutcome(call=call, outcome="released")]
+        self.begun.append(call)
+        ended = [call] * self.chance.choice([0, 1, 1]) + [self.chance.choice(self.begun)] * self.chance.choice([0, 1])
+        self.begun = [one for one in self.begun if one not in ended]
+        return [intent, *faults, *(CallOutcome(call=one, outcome="released") for one in dict.fromkeys(ended))]
 
     def append_meanwhile(self) -> None:
         """While one syncs another appends; it is told nothing yet."""
@@ -303,7 +306,7 @@ class Trial:
         while self.waiting:  # it may have appended once more meanwhile
             self.told([])
         self.busy = gone
-        gone.seal([])
+        gone.seal([], 0)
         gone.drop()
         self.stores.remove(gone)
         self.told([])
