@@ -177,15 +177,24 @@ class Worker:
     # -- in the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (batch := self._take()) is not None:
-            if batch:
-                self._serve(batch)
-            elif self._began and not self._opened:
-                self._attempt(self._open)  # silence is on the record too, when nobody has anything to record
-            if self._late:
-                self._attempt(lambda: self._write([]))
-            self._sign()
+        while self._turn():
+            pass
         self._finish()
+
+    def _turn(self) -> bool:
+        """Serve what is queued; False when all is done. Nothing of it is held while the thread waits for more: what
+        was refused holds who waited for it, and with it a log that would close once nobody holds it."""
+        batch = self._take()
+        if batch is None:
+            return False
+        if batch:
+            self._serve(batch)
+        elif self._began and not self._opened:
+            self._attempt(self._open)  # silence is on the record too, when nobody has anything to record
+        if self._late:
+            self._attempt(lambda: self._write([]))
+        self._sign()
+        return True
 
     def _take(self) -> list[Pending] | None:
         """What is queued, at most a batch; empty when only a checkpoint is due; None when all is done."""

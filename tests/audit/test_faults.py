@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 from aigov.audit import canonical, disk, publish, reader, store, worker
+from aigov.audit.disk import Disk
 from aigov.audit.log import Log
 from aigov.audit.records import PluginFault
 from aigov.audit.settings import AuditSettings
 from aigov.audit.store import Store
 from aigov.audit.verify import Status, verify
+from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable
+from aigov.stores import Stores
 
 Open = Callable[..., Log]
 RECORD = PluginFault(plugin="p")
@@ -185,6 +188,38 @@ def test_after_a_second_failed_sync_nothing_is_written_until_the_log_is_opened_a
         second.id,
     ]
     assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_governor_that_goes_on_with_a_new_log_lets_go_of_the_failed_one(
+    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[int] = []
+    plain = Disk.sync
+
+    def sync(self: Disk, handle: int) -> None:
+        if faults:
+            raise OSError(faults.pop(), "a fault on order")
+        plain(self, handle)
+
+    def writing() -> int:
+        return sum(thread.name == "aigov-audit" for thread in threading.enumerate())
+
+    monkeypatch.setattr(Disk, "sync", sync)
+    stores, settings, before = Stores.of(KeyRing.generate(), folder, folder), AuditSettings(), writing()
+    calls = [stores.append(kit.intent(), settings).call for _ in range(2)]
+    kept = []
+    for _ in range(3):
+        faults += [errno.EIO, errno.EIO]
+        with pytest.raises(AuditUnavailable) as caught:
+            stores.append(RECORD, settings)
+        kept.append(caught.value)  # as whoever reports it may
+        stores.append(kit.outcome(calls[0]) if len(kept) == 1 else RECORD, settings)
+    assert writing() == before + 1
+    stores.close()
+    ends = [(found["kind"], found["call"]) for found in reader.records(folder) if found.get("call") in calls][2:]
+    assert ends == [("call.outcome", calls[0]), ("call.orphaned", calls[1])]
+    report = verify(folder)
+    assert report.status == Status.WHOLE, report.problems
 
 
 def test_all_that_wait_for_a_sync_that_fails_twice_are_refused(opened: Open, kit: Any) -> None:

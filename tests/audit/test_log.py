@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import itertools
 import os
@@ -178,6 +179,18 @@ def test_the_context_manager_closes_and_lets_the_error_pass(folder: Path, kit: A
 def test_a_log_that_nobody_holds_closes_itself(folder: Path, kit: Any) -> None:
     log = Log.open(folder, key=kit.key)
     kit.fill(log, 1)
+    del log
+    gc.collect()
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+def test_a_log_that_refused_last_and_that_nobody_holds_closes_itself_too(folder: Path, kit: Any) -> None:
+    device = kit.FaultyDisk()
+    log = Log.open(folder, key=kit.key, disk=device)
+    kit.fill(log, 1)
+    device.fail["write"] = [errno.ENOSPC]
+    with pytest.raises(AuditUnavailable):
+        log.append(PluginFault(plugin="p"))
     del log
     gc.collect()
     assert verify(folder, kit.key).status == Status.WHOLE
