@@ -4,8 +4,9 @@ A governor is called in every way there is while the disk fails at some system c
 altered, the table of people is broken, or the index is. The provider notes the moment at which it is called, the caller
 the one at which an answer or a piece of a stream comes. Afterwards the segments are read apart from the log, of each
 file only what a sync had covered (`door.py`): each call has to have its intent there, each released answer its outcome
-and each released piece its `stream.opened`, and all of them from before that moment. A call counts where a fault struck
-while it was under way. Ends with 1 where anything is missing, or any call ended but with its answer or a refusal.
+and each released piece its `stream.opened`, and all of them from before that moment. Opened and closed once more the
+log has to be whole. A call counts where a fault struck while it was under way. Ends with 1 where anything is missing, or
+any call ended but with its answer or a refusal.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ import msgspec
 
 from aigov import Denied, Governor
 from aigov.audit import index, subjects, worker
+from aigov.audit.log import Log
 from aigov.audit.subjects import TABLE
+from aigov.audit.verify import verify
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable
 from aigov.governor import BrokenObservers
 from aigov.snapshot import load
-from aigov.stores import Stores
+from aigov.stores import LOG_LABEL, Stores
 from aigov.types import Principal
 from tests.proofs.door import PATIENCE_S, SHORT, SLOW, TORN, Door, Fault, standing
 
@@ -392,8 +395,10 @@ class Life:
     # -- judging -------------------------------------------------------------------------------------
 
     def judge(self) -> None:
-        """Hold what was noted against what is on the disk."""
+        """Hold what was noted against what is on the disk; opened and closed once more, the log is whole."""
         found = self.durable()
+        Log.open(self.audit, key=self.policy.keys.derive(LOG_LABEL)).close()
+        self.tally.strange += [fault.what for fault in verify(self.audit).problems[:1]]
         tally, noted = self.tally, self.noted
         tally.calls += self.made
         tally.provider += len(noted.calls)
