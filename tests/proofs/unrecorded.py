@@ -5,8 +5,8 @@ altered, the table of people is broken, or the index is. The provider notes the 
 the one at which an answer or a piece of a stream comes. Afterwards the segments are read apart from the log, of each
 file only what a sync had covered (`door.py`): each call has to have its intent there, each released answer its outcome
 and each released piece its `stream.opened`, and all of them from before that moment. Opened and closed once more the
-log has to be whole. A call counts where a fault struck while it was under way. Ends with 1 where anything is missing, or
-any call ended but with its answer or a refusal.
+log has to be whole. A call counts where a fault struck while it was under way. Ends with 1 where anything is missing,
+or any call ended but with its answer or a refusal.
 """
 
 from __future__ import annotations
