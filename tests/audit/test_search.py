@@ -42,6 +42,7 @@ PEOPLE = ("a" * 32, "b" * 32)
 CHOICES = {
     "kind": ["call.intent", "call.*", "call.outcome", "plugin.fault", "no.such"],
     "person": [*PEOPLE, "c" * 32],
+    "role": ["agent", "chief", "a*"],
     "tenant": ["retail", "bank", "ret*"],
     "action": ["chat", "tool:refund", "tool:*"],
     "resource": ["model:small", "order:*"],
@@ -63,7 +64,11 @@ def tell(log: Log) -> None:
             "call": call,
             "action": ("chat", "tool:refund")[number % 2],
             "resource": ("model:small", f"order:{number}")[number % 3 == 0],
-            "actor": Actor(ref=PEOPLE[number % 2], roles=("agent",), tenant=("retail", "bank")[number % 4 == 0]),
+            "actor": Actor(
+                ref=PEOPLE[number % 2],
+                roles=(("agent", "chief")[number % 3 > 1],),
+                tenant=("retail", "bank")[number % 4 == 0],
+            ),
             "policy": ("e" * 64, "f" * 64)[number > 5],
             "reasons": (ReasonRecord(code="privacy.tokenise"),),
             "findings": (Counted(type=("US_SSN", "EMAIL_ADDRESS")[number % 2], kind="pii", count=1),),
@@ -114,6 +119,43 @@ def test_the_index_finds_what_reading_everything_finds(told: Path, query: Query,
     without = search(told, query, limit=limit, scan=True)
     assert (with_index.total, with_index.records) == (without.total, without.records)
     assert (with_index.indexed, without.indexed) == (True, False)
+
+
+def said(record: dict[str, Any], of_call: dict[str, Any]) -> dict[str, set[str]]:
+    """What a record says of each thing that can be looked for, read as a person would; `of_call`: of its call."""
+    whose = of_call if record["kind"] in ("call.outcome", "review.decided", "plugin.fault") else record
+    actor = whose.get("actor") or {}
+    return {
+        "kind": {record["kind"]},
+        "person": {actor.get("ref", ""), record.get("by", "")},
+        "role": set(actor.get("roles", ())),
+        "tenant": {actor.get("tenant", "")},
+        "action": {whose.get("action", "")},
+        "resource": {whose.get("resource", "")},
+        "verdict": {record.get("verdict", "")},
+        "outcome": {record.get("outcome", "")},
+        "reason": {reason["code"] for reason in record.get("reasons", ())},
+        "entity": {finding["type"] for finding in record.get("findings", ())},
+        "policy": {whose.get("policy", "")},
+        "plugin": {record.get("plugin", "")},
+    }
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in CHOICES for value in CHOICES[field]])
+def test_what_is_found_is_what_the_records_say_and_all_of_it(told: Path, field: str, value: str) -> None:
+    records = list(reader.records(told))
+    calls = {one["call"]: one for one in records if one["kind"] in ("call.intent", "call.denied")}
+    right = [
+        one["seq"]
+        for one in records
+        if any(
+            word.startswith(value[:-1]) if value.endswith("*") else word == value
+            for word in said(one, calls.get(one.get("call"), {}))[field]
+        )
+    ]
+    assert sorted(seqs(search(told, Query(where=((field, (value,)),)), limit=99).records)) == right
+    nothing = ("no.such", "c" * 32)
+    assert bool(right) != (value in nothing)
 
 
 @given(st.integers(0, 30), st.integers(0, 30))

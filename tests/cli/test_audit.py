@@ -161,24 +161,41 @@ def test_a_damaged_record_is_one_clear_line(aigov, log) -> None:
 
 
 def test_search_finds_by_every_option_and_says_no_with_1(aigov, log) -> None:
-    assert told(aigov("audit", "search", "--action", "chat", "--json"))
+    intent = told(aigov("audit", "search", "--action", "chat", "--kind", "call.intent", "--json"))[0]
     for given in (
         ("--kind", "call.*"),
         ("--verdict", "deny"),
         ("--outcome", "released"),
         ("--reason", "identity.missing"),
         ("--entity", "EMAIL_ADDRESS"),
+        ("--action", "chat"),
         ("--resource", "model:*"),
         ("--role", "support-agent"),
         ("--tenant", "retail"),
+        ("--actor", intent["actor"]["ref"]),
+        ("--policy", intent["policy"]),
+        ("--call", intent["call"]),
         ("--since", "1h"),
         ("--since", "2020-01-31", "--kind", "log.sealed"),
     ):
         ran = aigov("audit", "search", *given, "--json")
         assert ran.code == Exit.OK, given
         assert ran.out == aigov("audit", "search", *given, "--scan", "--json").out
-    assert aigov("audit", "search", "--tenant", "elsewhere").code == Exit.NO
-    assert aigov("audit", "search", "--until", "2020-01-31").code == Exit.NO
+    for given in (
+        ("--tenant", "elsewhere"),
+        ("--until", "2020-01-31"),
+        ("--actor", "c" * 32),
+        ("--role", "nobody"),
+        ("--action", "none"),
+        ("--resource", "none"),
+        ("--reason", "none"),
+        ("--entity", "NONE"),
+        ("--policy", "0" * 64),
+        ("--plugin", "none"),
+        ("--call", "none"),
+        ("--ticket", "none"),
+    ):
+        assert aigov("audit", "search", *given).code == Exit.NO, given
 
 
 def test_search_by_policy_takes_how_a_digest_begins(aigov, log) -> None:
