@@ -274,11 +274,19 @@ def test_a_person_is_found_by_id_with_the_key_alone(aigov, log) -> None:
     assert aigov("audit", "search", "--person", "dana").code == Exit.CANNOT
 
 
-def test_what_is_exported_proves_itself_without_the_log(aigov, log, tmp_path) -> None:
+@pytest.mark.parametrize("form", ["jsonl", "ocsf"])
+def test_what_is_exported_proves_itself_without_the_log(aigov, log, tmp_path, form: str) -> None:
     vkey = aigov("audit", "init", log).out.strip()
-    for line in told(aigov("audit", "export", "--kind", "call.*")):
-        (tmp_path / "proof").write_text(line["proof"])
-        (tmp_path / "record").write_text(json.dumps(line["record"], sort_keys=True, separators=(",", ":")))
+    exported = told(aigov("audit", "export", "--kind", "call.*", "--format", form))
+    assert len(exported) == 3
+    for line in exported:
+        record, proof = (
+            (json.dumps(line["record"], sort_keys=True, separators=(",", ":")), line["proof"])
+            if form == "jsonl"
+            else (line["raw_data"], line["unmapped"]["aigov"]["proof"])
+        )
+        (tmp_path / "proof").write_text(proof)
+        (tmp_path / "record").write_text(record)
         check = ("audit", "check-proof", tmp_path / "proof", "--record", tmp_path / "record", "--vkey", vkey)
         assert aigov(*check).code == Exit.OK
         (tmp_path / "record").write_text("{}")
