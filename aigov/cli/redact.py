@@ -2,12 +2,14 @@
 
 Invariants:
 * A line that cannot be redacted is never written: a mark with the reason code stands in its place.
+* A JSON document on several lines is one text and stays JSON, where it is small enough to be looked at as one.
 * `-o FILE` appears whole, or not at all.
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections import Counter
@@ -57,8 +59,9 @@ def redact(
 
     Several files or folders go to the folder `-o DIR`.
 
-    Every line is a text of its own: the same value gets the same token within a line. A summary goes to
-    stderr (with --json as one object). Exits 2 where a line was refused; `[REFUSED code]` stands for it.
+    Every line, or a JSON document of up to 1 MB, is a text of its own: the same value gets the same token within it.
+    A summary goes to stderr (with --json as one object). Exits 2 where a line was refused; `[REFUSED code]` stands
+    for it.
     """
     given = named or [lines.STDIN]
     if many.several(given):
@@ -71,7 +74,7 @@ def redact(
         written(output) as out,
         show.meter("redacting", text.size, busy=not output and sys.stdout.isatty()) as meter,
     ):
-        for line in lines.read(text.stream):
+        for line in lines.texts(text.stream):
             out.write((_redacted(gov, line, tally) + line.end).encode("utf-8"))
             meter.advance(line.size)
         out.flush()
@@ -109,23 +112,27 @@ def _redact_one(gov: Governor, source: many.Source, *, output: str) -> many.Coun
     target.parent.mkdir(parents=True, exist_ok=True)
     tally = Tally()
     with lines.opened(source.path) as text, written(str(target)) as out:
-        for line in lines.read(text.stream):
+        for line in lines.texts(text.stream):
             out.write((_redacted(gov, line, tally) + line.end).encode("utf-8"))
     found = Counter({("pii", name): count for name, count in tally.found.items()})
     return many.Counted(source.name, tally.lines, found, tally.refused)
 
 
 def _redacted(gov: Governor, line: lines.Line, tally: Tally) -> str:
-    """The line's text redacted, or the mark that stands for it."""
-    tally.lines += 1
+    """The line's text redacted, or the mark that stands for it. A document that is refused is tried line by line."""
     why = line.why
     if not why:
         try:
             redacted = gov.redact(line.text)
+            tally.lines += line.text.count("\n") + 1
             tally.found.update(_outermost(redacted.findings))
             return redacted.text
         except Refused as error:
             why = error.reason
+    if "\n" in line.text:
+        again = lines.read(io.BytesIO(line.text.encode()))
+        return "".join(_redacted(gov, one, tally) + one.end for one in again)
+    tally.lines += 1
     tally.refused[why] += 1
     return f"[REFUSED {why}]"
 

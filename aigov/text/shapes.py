@@ -192,7 +192,7 @@ def _moved(edit: Edit, start: int, end: int, literal: Literal) -> Edit:
 
 
 def _literals(text: str) -> Iterator[Literal]:
-    if _is_json(text):
+    if is_json(text):
         yield from _lexed(text, None, 1, None)
     elif "\n" in text:
         yield from _of_lines(text)
@@ -200,15 +200,15 @@ def _literals(text: str) -> Iterator[Literal]:
 
 def _of_lines(text: str) -> Iterator[Literal]:
     """The literals of lines that are JSON, with what stands between them, such as a line that was cut off, as text."""
-    lines = [(start, end, _is_json(text[start:end])) for start, end in _lines(text)]
-    if not any(is_json for _, _, is_json in lines):
+    lines = [(start, end, is_json(text[start:end])) for start, end in _lines(text)]
+    if not any(read for _, _, read in lines):
         return
     number = 0
-    for is_json, group in groupby(lines, lambda line: line[2]):
+    for read, group in groupby(lines, lambda line: line[2]):
         some = list(group)
-        if not is_json:
+        if not read:
             yield Literal(some[0][0], some[-1][1], 0, False, Step(None, number))
-        for at, (start, end, _) in enumerate(some if is_json else (), number):
+        for at, (start, end, _) in enumerate(some if read else (), number):
             for one in _lexed(text[start:end], None, 1, Step(None, at)):
                 yield one._replace(start=one.start + start, end=one.end + start)
         number += len(some)
@@ -223,7 +223,7 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         start += len(line) + 1
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
     """Whether it is one JSON object or array, by its ends first."""
     body = text.strip(_BLANK)
     if len(body) < 2 or body[0] not in _OPENS or body[-1] not in _CLOSES:
@@ -298,7 +298,7 @@ def _literal(text: str, spans: list[tuple[str, int, int]] | None, one: Literal) 
     if not one.number and one.level < LEVELS and raw.lstrip(" ")[:1] in ("{", "[") and len(raw) > 1:
         inner = _undone([(char, *_place(spans, index)) for index, char in enumerate(raw, first)])
         content = "".join(char for char, _, _ in inner)
-        inner = inner if len(content) == len(inner) and _is_json(content) else None
+        inner = inner if len(content) == len(inner) and is_json(content) else None
     yield one._replace(start=start, end=end, holds=inner is not None)
     if inner is not None:
         yield from _lexed("".join(char for char, _, _ in inner), inner, one.level + 1, one.step)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigov.cli.exits import Exit, Stop
-from aigov.cli.lines import opened, read
+from aigov.cli.lines import opened, read, texts
 
 
 class Counting(io.BytesIO):
@@ -37,6 +37,41 @@ def test_every_byte_is_accounted_for_and_no_line_is_over_the_limit(data: bytes, 
     for line in found:
         assert len(line.text.encode()) <= limit
         assert not (line.why and line.text)
+
+
+DOCUMENTS = ['{\n "a": 1\n}', '[\r\n  {"a": "x"},\r\n  2\r\n]\r\n', '\ufeff{"a": [\n1]}\n\n', '{"a": 1,\n"b": NaN}']
+OTHERS = [
+    '{"a": 1}\n{"a": 2}\n', "[INFO] a\n[INFO] b\n", "[2026-01-02 03:04] x\n]\n", "{\n", '{\n "a": 1\n}\n{\n}\n',
+    "a\n{\n}\n", '["a\nb"]', "[\n" * 20_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DOCUMENTS)
+def test_a_json_document_is_one_text(text: str) -> None:
+    data = text.encode()
+    [one] = texts(io.BytesIO(data))
+    assert (one.text + one.end, one.size, one.why) == (text, len(data), "")
+    assert len(list(texts(io.BytesIO(data), len(data) - 1))) > 1
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_is_no_json_document_comes_by_the_line(text: str) -> None:
+    assert list(texts(io.BytesIO(text.encode()))) == list(read(io.BytesIO(text.encode())))
+
+
+@given(st.binary(max_size=60) | st.text('{}[]",:1 \n\r', max_size=40).map(str.encode), st.integers(1, 20))
+def test_by_text_or_by_line_every_byte_is_accounted_for(data: bytes, limit: int) -> None:
+    found = list(texts(io.BytesIO(data), limit))
+    assert sum(line.size for line in found) == len(data)
+    assert len(found) == 1 or found == list(read(io.BytesIO(data), limit))
+
+
+def test_a_log_that_goes_on_is_not_read_ahead() -> None:
+    """As of `tail -f`: its lines are wanted as they come."""
+    for first in (b"[INFO] a\n", b'{"a": 1}\n', b"a\n"):
+        stream = Counting(first + b"b\n")
+        assert next(texts(stream)).text == first.decode().strip()
+        assert stream.tell() == len(first)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])

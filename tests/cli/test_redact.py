@@ -40,6 +40,29 @@ def test_what_cannot_be_read_is_marked_and_never_written(redact) -> None:
     assert "jane" not in err
 
 
+DOCUMENT = (
+    '{\n  "account_number": 8471625536,\n  "mail": ["jane@example.com", "jane\\u0040example.com"],\n  "n": 1.50\n}\n'
+)
+
+
+def test_a_json_file_stays_json(redact) -> None:
+    code, out, err = redact(DOCUMENT.encode(), "--json")
+    told = json.loads(out)
+    assert (code, list(told), out.count(b"\n")) == (Exit.OK, ["account_number", "mail", "n"], DOCUMENT.count("\n"))
+    assert b'"n": 1.50\n' in out
+    assert told["account_number"].startswith("[")
+    assert all(re.fullmatch(EMAIL.decode(), mail) for mail in told["mail"])
+    assert b"jane" not in out
+    assert json.loads(err)["lines"] == 5
+
+
+def test_a_json_file_that_is_too_long_for_one_text_is_redacted_by_the_line(redact) -> None:
+    rows = ",\n".join('"jane@example.com' + " and so on" * 250 + '"' for _ in range(90))
+    code, out, _ = redact(f"[\n{rows}\n]\n".encode())
+    assert (code, len(json.loads(out))) == (Exit.OK, 90)
+    assert b"jane" not in out
+
+
 def test_the_summary_counts_entities(redact) -> None:
     code, _, err = redact(b"jane@example.com\njohn@example.com 203.0.113.7\n\xff\n", "--json")
     assert code == Exit.INCOMPLETE
