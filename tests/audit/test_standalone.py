@@ -120,13 +120,13 @@ def test_the_two_verifiers_agree_on_honest_logs(standalone: ModuleType, tmp_path
 
 def test_the_two_verifiers_agree_on_corrupted_logs(standalone: ModuleType, tmp_path: Path) -> None:
     logs = [grown(tmp_path / f"log{seed}", random.Random(seed), close=bool(seed % 3)) for seed in range(6)]
-    copy = tmp_path / "copy"
+    keys, copy = [checkpoints.vkey(log) for log in logs], tmp_path / "copy"
     for seed in range(ROUNDS):
-        chance = random.Random(seed)
+        chance, pinned = random.Random(seed), keys[seed % len(logs)] if seed % 4 > 1 else None
         shutil.copytree(logs[seed % len(logs)], copy, ignore=shutil.ignore_patterns("keys", "quarantine"))
         what = [corrupted(copy, chance) for _ in range(chance.randint(1, 2))]
-        report = verify(copy)
-        assert judged(standalone, copy) == report.status, (seed, what, report.problems)
+        report = verify(copy, vkey=pinned)
+        assert judged(standalone, copy, str(pinned or "")) == report.status, (seed, what, report.problems)
         shutil.rmtree(copy)
 
 
