@@ -78,7 +78,7 @@ class Number(Text):
 
     __slots__ = ("value",)
 
-    def __init__(self, index: int, text: str, value: int) -> None:
+    def __init__(self, index: int, text: str, value: int | float | Decimal) -> None:
         super().__init__(index, text)
         self.value = value
 

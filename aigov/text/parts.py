@@ -2,7 +2,8 @@
 
 Invariants:
 * Every string in the value is a Part, dict keys (`/a/b#`) and undeclared attributes included, and so is, where
-  the limits say so, every whole number of seven digits or more; or the value is refused: nothing passes unseen.
+  the limits say so, every whole number of seven digits or more, also as a float or Decimal; or the value is refused:
+  nothing passes unseen.
 * The value is copied when it is laid out: what was checked is what is sent, whatever another thread
   does to the original meanwhile.
 * Paths are unique. In a step `~0` is `~`, `~1` is `/` and `~2` is `#`; `~3N` is the member at position N
@@ -32,14 +33,18 @@ from aigov.text.state import BUILT_IN, attributes_of, base_of, inherited, read_s
 from aigov.types import Part
 
 MAX_NODES = 100_000
-LEAST_NUMBER = 1_000_000  # a smaller one is no account, card or phone number
-LONGEST_NUMBER = 10**40
+LEAST_NUMBER, LEAST_PLACES = 10**6, 6  # a smaller one is no account, card or phone number
+LONGEST_NUMBER, MOST_PLACES = 10**40, 40
 STEP_CHARS = 64
 PATH_CHARS = 256
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "model", "human", "ai"})
 EXACT: frozenset[type] = frozenset({
     type(None), bool, int, float, Decimal, UUID, type(msgspec.UNSET),
     datetime.date, datetime.datetime, datetime.time, datetime.timedelta,
+})  # fmt: skip
+#: Kinds of number, each with what makes one of a subclass's instance past its own code.
+NUMBERS: Mapping[type, Callable[[Any], Any]] = MappingProxyType({
+    int: int.__int__, float: float.__float__, Decimal: Decimal,
 })  # fmt: skip
 VALUES = (bool, int, float, Decimal, UUID, datetime.date, datetime.time, datetime.timedelta)
 NEVER_OPAQUE = frozenset(f"builtins.{name}" for name in ("object", "str", "dict", "list", "tuple", "set", "frozenset"))
@@ -136,14 +141,14 @@ class Walk:
         self._count(1)
         if cls is str:
             return Text(self._part(value, path, role), value)
-        if cls is int and self.limits.numbers and abs(value) >= LEAST_NUMBER:
-            return self._number(value, path, role)
+        if cls in NUMBERS and self.limits.numbers and (digits := _digits(value)):
+            return Number(self._part(digits, path, role, number=True), digits, value)
         if cls in EXACT or issubclass(cls, enum.Enum):
             return Leaf(value)
         if self.limits.opaque and self._is_opaque(cls):
             return Opaque(value)
         if issubclass(cls, VALUES):
-            return self._bare(value, cls)
+            return self._bare(value, cls, path, role)
         if depth > self.limits.max_depth:
             raise Malformed("input.too_deep")
         if id(value) in self._active:
@@ -233,8 +238,10 @@ class Walk:
     def _items(self, items: list[Any], names: Sequence[str], path: str, role: str, depth: int) -> list[Node]:
         steps = names or (_positions(items) if self.indexed else None)
         nodes: list[Node] = []
+        numbers = self.limits.numbers
         for position, item in enumerate(items):
-            if type(item) in EXACT and (type(item) is not int or not self.limits.numbers or abs(item) < LEAST_NUMBER):
+            cls = type(item)
+            if cls in EXACT and (not numbers or cls not in NUMBERS or not _digits(item)):
                 # long lists of numbers need no path
                 self._count(1)
                 nodes.append(Leaf(item))
@@ -295,10 +302,13 @@ class Walk:
             entries.append((name, slots[name], self._node(entry, inner, role, depth if merged else depth + 1)))
         return State(entries, self._pairs(list(attributes.items()), prefix[:-1], role, depth, declared))
 
-    def _bare(self, value: Any, cls: type) -> Node:
-        """A subclass of a number or date passes as a value unless it carries anything besides."""
+    def _bare(self, value: Any, cls: type, path: str, role: str) -> Node:
+        """A subclass of a number or date is one unless it carries anything besides."""
         if attributes_of(value) or any(slot.__objclass__ not in VALUES for slot in slots_of(cls).values()):
             raise Malformed("input.unknown_type", public_name(cls))
+        kind = next((one for one in NUMBERS if issubclass(cls, one)), None)
+        if kind is not None and self.limits.numbers and (digits := _digits(NUMBERS[kind](value))):
+            return Number(self._part(digits, path, role, number=True), digits, value)
         return Leaf(value)
 
     def _bounded(self, keys: Any) -> list[Any]:
@@ -309,13 +319,6 @@ class Walk:
             if self._nodes + len(found) > self.limits.max_nodes:
                 raise Malformed("input.too_large")
         return found
-
-    def _number(self, value: int, path: str, role: str) -> Node:
-        """A whole number that is long enough to say something of somebody; one beyond all such numbers is a value."""
-        if abs(value) >= LONGEST_NUMBER:
-            return Leaf(value)
-        text = str(value)
-        return Number(self._part(text, path, role, number=True), text, value)
 
     def _part(self, text: str, path: str, role: str, number: bool = False) -> int:
         self._chars += len(text)
@@ -337,6 +340,15 @@ class Walk:
     def _is_opaque(self, cls: type) -> bool:
         names = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
         return not issubclass(cls, str) and not names.isdisjoint(self.limits.opaque - NEVER_OPAQUE)
+
+
+def _digits(value: Any) -> str:
+    """The digits of a whole number that is long enough to say something of somebody, "" of any other number."""
+    if isinstance(value, Decimal):  # which raises where NaN is compared, and where it is too large for its context
+        within = value.is_finite() and LEAST_PLACES <= value.adjusted() < MOST_PLACES
+    else:
+        within = LEAST_NUMBER <= abs(value) < LONGEST_NUMBER
+    return str(int(value)) if within and value == int(value) else ""
 
 
 def public_name(cls: type) -> str:

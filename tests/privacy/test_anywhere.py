@@ -8,6 +8,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ from aigov.types import Principal
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
 CHAT = {"action": "chat", "resource": "model:gpt-4o-mini", "principal": DANA}
 MAIL, CARD = "jane@example.com", "4111 1111 1111 1111"
+
+
+class AccountId(int):
+    """As an application may have one for each kind of number."""
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +118,8 @@ def test_a_value_with_a_quotation_mark_comes_back_escaped_where_json_needs_it(sh
     ("key", "value"),
     [
         ("account_number", 8471625536), ("bankAccount", "8471625536"), ("card", 4111111111111111),
-        ("phone", 2125550199), ("customer phone", "2125550199"),
+        ("phone", 2125550199), ("customer phone", "2125550199"), ("card", 4111111111111111.0),
+        ("card", Decimal("4111111111111111")), ("account_number", AccountId(8471625536)),
     ],
 )  # fmt: skip
 def test_whole_numbers_and_short_values_are_read_with_their_key(shared: Trial, key: str, value: Any) -> None:
@@ -121,7 +127,7 @@ def test_whole_numbers_and_short_values_are_read_with_their_key(shared: Trial, k
     assert str(sent[key]).startswith("[")
     assert str(value) not in str(sent)
     assert sent["n"] == 7
-    assert str(back[key]) == str(value)
+    assert str(back[key]) == str(int(value))
 
 
 @pytest.mark.parametrize("key", ["created", "id", "bytes", "count"])

@@ -575,3 +575,56 @@ def test_pydantic_is_never_imported_for_its_own_sake(monkeypatch: pytest.MonkeyP
 
 def test_repr_shows_counts_only() -> None:
     assert repr(lay_out({"canary": "canary"}, LIMITS)) == "Layout(parts=2, chars=12)"
+
+
+class Account(int):
+    def __str__(self) -> str:
+        return "nothing to see"
+
+    def __int__(self) -> int:
+        return 7
+
+
+class Rate(float):
+    pass
+
+
+class Amount(Decimal):
+    pass
+
+
+class Known(enum.IntEnum):
+    LONG = 8_471_625_536
+
+
+@pytest.mark.parametrize(
+    "value",
+    [8471625536, -8471625536, 10**6, 10**40 - 1, Account(8471625536), 8471625536.0, Rate(8471625536), 1e22,
+     Decimal("8471625536"), Decimal("8471625536.00"), Decimal("8.471625536E+9"), Amount("8471625536")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "place", [lambda one: {"a": one}, lambda one: [0.5, one], lambda one: {one: "x"}, lambda one: one]
+)
+def test_a_long_whole_number_is_a_part_and_itself_again(value: Any, place: Any) -> None:
+    given_value = place(value)
+    layout = lay_out(given_value, Limits(numbers=True))
+    [part] = [one for one in layout.parts if one.number]
+    assert int(part.text) == Decimal(value)
+    texts = [one.text for one in layout.parts]
+    built = layout.rebuild(texts)
+    assert built == given_value
+    assert repr(built) == repr(given_value)
+    said = layout.rebuild(["[T]" if one.number else one.text for one in layout.parts])
+    assert said == place("[T]")
+    assert not any(one.number for one in lay_out(given_value, Limits()).parts)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, 999_999, 10**40, 1.5, 8471625536.5, float("nan"), float("-inf"), Decimal("NaN"), Decimal("sNaN"),
+     Decimal("Infinity"), Decimal("1E+1000000"), Decimal("8471625536.01"), True, Known.LONG, None],
+)  # fmt: skip
+def test_other_numbers_are_no_parts(value: Any) -> None:
+    layout = lay_out([value, {"a": value}], Limits(numbers=True))
+    assert [one.text for one in layout.parts] == ["a"]
+    assert repr(layout.rebuild(["a"])) == repr([value, {"a": value}])
