@@ -4,6 +4,7 @@ Invariants:
 * Only `tokenise` can be undone, only on the way to the model, and only by the session that did it.
 * A value that an answer brings is never given a token: its type stands for it.
 * A mask that would show the whole value shows none of it.
+* On the way to the model the same value becomes the same text all through a session, whatever the action.
 """
 
 from __future__ import annotations
@@ -64,12 +65,19 @@ class Operators:
         if edit.action == "redact":
             return str(self._redact.operate(value))
         if edit.action == "encrypt":
-            return str(self._encrypt.operate(value, self._secret))
+            return self._once(edit, value, scope, direction, lambda: str(self._encrypt.operate(value, self._secret)))
         if edit.action == "operator" and isinstance(action, Operation) and action.operator:
             operate = self._named[edit.type if edit.type in self._named else ""]
             given = {"entity_type": edit.type, **action.operator.params}
-            return str(operate(value, given))
+            return self._once(edit, value, scope, direction, lambda: str(operate(value, given)), repr(action))
         raise GuardFault("privacy")
+
+    @staticmethod
+    def _once(edit: Edit, value: str, scope: Any, direction: Direction, make: Callable[[], str], how: str = "") -> str:
+        """What is made of a value, the same again in a session: another text each time would change earlier turns."""
+        if direction == "output" or not isinstance(scope, Session):
+            return make()
+        return scope.once((edit.action, edit.type, how, value), make)
 
     def decrypt(self, text: str) -> str:
         """What `encrypt` was given. Raises Unsealable for what it did not make under this key."""

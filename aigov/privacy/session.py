@@ -25,6 +25,7 @@ from aigov.privacy.readings import Reading, readings
 from aigov.privacy.recall import Recall
 from aigov.privacy.tokens import ENTITY, LITERAL, SPACE, code, spell
 from aigov.privacy.vault import Drawer, Entry, Kept
+from aigov.text.memory import Memory
 from aigov.text.shapes import Shape, meant, quoted, shape
 from aigov.types import Edit
 
@@ -66,8 +67,8 @@ class Session:
     """
 
     __slots__ = (
-        "_bounds", "_chars", "_codes", "_drawer", "_entities", "_key", "_lock", "_reserved", "_salt", "_unkept",
-        "_values", "id", "recall", "ref",
+        "_bounds", "_chars", "_codes", "_drawer", "_entities", "_key", "_lock", "_made", "_reserved", "_salt",
+        "_unkept", "_values", "id", "recall", "ref",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,7 @@ class Session:
         self._reserved: set[str] = set()
         self._chars = 0
         self.recall = Recall(key)
+        self._made = Memory(key, max_values)
         self._drawer = drawer
         self._unkept: list[Entry] = []
 
@@ -169,6 +171,18 @@ class Session:
             at = end
         return "".join(pieces) + text[at:]
 
+    def once(self, given: Sequence[str], make: Callable[[], str]) -> str:
+        """What was made of the same in this session before, or what `make` makes of it now; of values nothing is held.
+
+        An action that gives another text each time would change, with every turn, what the model was sent before.
+        """
+        key = self._made.key(*(part.encode("utf-8", "surrogatepass") for part in given))
+        made: str | None = self._made.get(key)
+        if made is None:
+            made = make()
+            self._made.put(key, made)
+        return made
+
     def keep(self) -> None:
         """Have the vault keep what was taken out since the last time, before it goes anywhere. Raises GuardFault."""
         with self._lock:
@@ -181,6 +195,7 @@ class Session:
         with self._lock:
             self._clear()
         self.recall = Recall(self._key)
+        self._made = Memory(self._key, self._bounds[0])
 
     def _clear(self) -> None:
         self._reserved.update(self._values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from aigov.examine import examine
 from aigov.privacy.recall import LEAST, Recall
-from aigov.testing import ScriptedProvider, Trial
+from aigov.testing import ScriptedProvider, Trial, governor
 from aigov.types import Finding, Part, Principal
 
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
@@ -42,6 +43,27 @@ def test_a_turn_changes_nothing_in_the_turns_before(shared: Trial, turns: list[l
             assert sent[: len(shown)] == shown
             shown = sent
             history.append({"role": "assistant", "content": answer})
+
+
+def test_actions_that_give_another_text_each_time_change_nothing_in_the_turns_before() -> None:
+    """Presidio encrypts under a new nonce, and hashes under a new salt, at each call."""
+    entities = "  entities: {EMAIL_ADDRESS: encrypt, CREDIT_CARD: {operator: {name: hash}}, URL: allow}\n"
+    change = {"privacy:                                # personal data; docs/privacy.md\n": f"privacy:\n{entities}"}
+    texts = ["I am jane@example.com", "card 4111 1111 1111 1111", "again jane@example.com", "bye"]
+    with governor(change=change) as trial, trial.gov.acting_as(DANA):
+        model = ScriptedProvider("noted")
+        with trial.gov.session():
+            for turn in range(len(texts)):
+                trial.gov.call(model.ask, texts[: turn + 1], **CHAT)
+        for before, after in itertools.pairwise(model.seen):
+            assert after[:-1] == before
+        last = model.seen[-1]
+        assert "jane" not in str(last)
+        assert "1111" not in str(last)
+        assert last[0].rpartition(" ")[2] == last[2].rpartition(" ")[2]
+        with trial.gov.session():
+            trial.gov.call(model.ask, texts, **CHAT)
+        assert all(one != other for one, other in zip(model.seen[-1][:3], last[:3], strict=True))
 
 
 class Counting:
