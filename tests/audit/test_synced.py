@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from aigov.audit.log import Log
 from aigov.audit.orphans import orphans
 from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
-from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Mark, get_mark, put_mark
+from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Broken, Mark, get_mark, put_mark
 from aigov.audit.verify import Status, verify
 from aigov.errors import AuditUnavailable
 from benchmarks.tampering.loggers import Aigov, Held
@@ -342,6 +343,12 @@ def test_an_end_that_is_lost_with_its_sync_is_none_for_who_began_the_call_and_cl
         looked.set()
         return found
 
+    def late(failed: Broken) -> None:
+        time.sleep(0.05)  # who lost an end is not the first to go on
+        once(failed)
+
+    once = second._once
+    monkeypatch.setattr(second, "_once", late)
     monkeypatch.setattr("aigov.audit.store.orphans", looks)
     bad.hold.clear()
     bad.calls.clear()
