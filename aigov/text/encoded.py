@@ -32,6 +32,11 @@ _ESCAPE = re.compile(
     r"|(?P<entity>&(?:#0*[0-9]{1,7};?|#[xX]0*[0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,24};))"
     r"|(?P<printable>(?:=[0-9A-F]{2}|=\r?\n)+)"
 )
+# How each begins, by its sign: most texts that hold a sign hold no escape, and are searched for these at once.
+_SIGNS = tuple(
+    (sign, re.compile(re.escape(sign) + follows).search)
+    for sign, follows in (("%", "[0-9A-Fa-f]{2}"), ("&", "[#A-Za-z]"), ("=", r"(?:[0-9A-F]{2}|\r?\n)"), ("\\", "[xuU]"))
+)
 _FEW = 3  # octets that look like quoted-printable and are letters and digits: by chance, as in `a=42`
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}+(?:\r?\n[A-Za-z0-9+/_-]{{4,}}+)*={{0,2}}")
 # A path or a name is a run as well: what stands between its signs may be one of its own.
@@ -101,7 +106,7 @@ def _undone(text: str) -> tuple[Normal, ...]:
 
 def unescaped(text: str) -> Normal | None:
     """The text with its escapes undone once, or None where it has none."""
-    if not any(sign in text for sign in "%&=\\"):
+    if not any(sign in text and begun(text) for sign, begun in _SIGNS):
         return None
     return _replaced(text, ((*one.span(), _meant(one)) for one in _ESCAPE.finditer(text)))
 

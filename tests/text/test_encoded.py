@@ -7,9 +7,10 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aigov.text import encoded
 from aigov.text.encoded import readings
 from aigov.text.normal import normalise
 
@@ -163,6 +164,16 @@ pieces = st.sampled_from(
         "QUFBQUFBQUFBQUFB",
     ]
 )
+
+
+signs = st.text("%&=\\\\xXuU{}#;0aAfF4\r\n", max_size=24)
+
+
+@settings(max_examples=400)
+@given(signs | st.lists(st.one_of(pieces, signs), max_size=6).map("".join))
+def test_the_quick_look_misses_no_escape(text: str) -> None:
+    meant = [encoded._meant(one) for one in encoded._ESCAPE.finditer(text)]
+    assert (encoded.unescaped(text) is None) == all(one is None for one in meant)
 
 
 @given(st.lists(st.one_of(pieces, st.text(max_size=4)), max_size=12).map("".join))
