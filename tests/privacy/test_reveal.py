@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -44,6 +45,21 @@ def test_a_call_gives_back_what_its_principal_may_see(revealing: Trial) -> None:
         assert answer.startswith(expected)
         assert "ORD-12345678" in answer
         assert "4111" not in answer
+
+
+@pytest.mark.parametrize(("who", "told"), [(DANA, "[EMAIL_ADDRESS_"), (LEO, "jane@example.com")])
+def test_it_governs_streams_and_what_is_awaited_alike(revealing: Trial, who: Principal, told: str) -> None:
+    guarded = revealing.gov.guard(**CHAT)
+
+    async def awaited() -> tuple[str, str]:
+        pieces = [piece async for piece in guarded(ScriptedProvider(chunk=5).astream)(TEXT)]
+        return "".join(pieces), await guarded(ScriptedProvider().aask)(TEXT)
+
+    with revealing.gov.acting_as(who):
+        answers = ["".join(guarded(ScriptedProvider(chunk=5).stream)(TEXT)), *asyncio.run(awaited())]
+    for answer in answers:
+        assert answer.startswith(told)
+        assert answer.endswith("ORD-12345678")
 
 
 def test_who_holds_the_session_sees_all_of_it(revealing: Trial) -> None:
