@@ -26,7 +26,7 @@ EXEMPT = "exempt"
 NAMED = 64  # characters of a value that is read together with its key
 SURE = 0.5
 _WORD = re.compile(r"[A-Za-z]{2,30}")
-_IN_URL = re.compile(r"[/?#](?:[^\s@/?#]{0,500}[&=;:])?([\w.!$%'*+^`{|}~-]{1,64}@[\w.-]{1,255})")
+_IN_URL = re.compile(r"[/?#](?:[^\s@/?#]{0,500}[&=;:])?([\w.!$%'*+^`{|}~-]{1,64}@[\w.-]{0,254}\w)")
 
 Find = Callable[[str, str], Iterable[Finding]]
 Place = Callable[[int, int], tuple[int, int] | None]
@@ -91,11 +91,15 @@ class Sight:
         """Every finding in a part's text, each once. Raises what `find` raises."""
         built = shape(part.text) if self._exempt is not None or "\\" in part.text else Shape(part.text, ())
         found: list[Finding] = []
+        spans: set[tuple[int, int] | None] = {None}
         for number, view in enumerate(views(part.text, built)):
+            if view.part and view.place(0, len(view.text)) in spans:
+                continue
             for one in self._looked(view, part, first=number == 0):
                 span = view.place(one.start, one.end)
                 if span is not None:
                     found.append(self._placed(one, span))
+                    spans.add(span)
         if self._exempt is not None:
             found = [self._judged(one, built, part.path) for one in found]
         return _once(found)
