@@ -22,7 +22,7 @@ LATIN = MappingProxyType({
     **dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-"),
 })  # fmt: skip
 _LETTER = f"[{_CYRILLIC[0]}{_GREEK[0]}{_STOP[0]}]"
-_DASH = f"(?<=[0-9])[{_DASHES}](?=[0-9])"
-DOUBLE = re.compile(f"{_LETTER}|{_DASH}")
+DASH = re.compile(f"(?<=[0-9])[{_DASHES}](?=[0-9])")
+DOUBLE = re.compile(f"{_LETTER}|{DASH.pattern}")
 #: A double right beside a Latin letter, a digit, `@` or a dot: the sign of a word in two alphabets.
-MIXED = re.compile(f"[A-Za-z0-9@.]{_LETTER}|{_LETTER}[A-Za-z0-9@]|{_DASH}")
+MIXED = re.compile(f"[A-Za-z0-9@.]{_LETTER}|{_LETTER}[A-Za-z0-9@]")

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from aigov.text.characters import CONTROL
-from aigov.text.doubles import DOUBLE, LATIN, MIXED
+from aigov.text.doubles import DASH, DOUBLE, LATIN, MIXED
 from aigov.text.normal import Normal, Traced, normalise
 
 ROUNDS = 3
@@ -112,10 +112,14 @@ def unescaped(text: str) -> Normal | None:
 
 
 def in_latin(text: str) -> Normal | None:
-    """The text with letters that look Latin as Latin ones, where words mix the two; None elsewhere."""
-    if text.isascii() or MIXED.search(text) is None:
+    """The text with letters that look Latin as Latin ones, where words mix the two, and hyphens between digits.
+
+    None where neither such letters nor dashes stand.
+    """
+    if text.isascii():
         return None
-    return _replaced(text, ((*one.span(), LATIN[ord(one.group())]) for one in DOUBLE.finditer(text)))
+    odd = DOUBLE if MIXED.search(text) else DASH
+    return _replaced(text, ((*one.span(), LATIN[ord(one.group())]) for one in odd.finditer(text)))
 
 
 def _replaced(text: str, changes: Iterator[tuple[int, int, str | None]]) -> Normal | None:

@@ -166,6 +166,14 @@ pieces = st.sampled_from(
 )
 
 
+def test_a_dash_between_digits_leaves_a_text_of_another_alphabet_as_it_is() -> None:
+    [reading] = readings("работа 2010–2015, и так далее")
+    assert reading.text == "работа 2010-2015, и так далее"
+    assert reading.original(11, 12) == (11, 12)
+    assert reading.original(0, 6) is None
+    assert list(readings("a – b, 5– 6, –7")) == []
+
+
 signs = st.text("%&=\\\\xXuU{}#;0aAfF4\r\n", max_size=24)
 
 
