@@ -162,7 +162,7 @@ class Vault:
                 kept, now_known = self._read(base, key, (subject, session), known)
                 return Kept(kept.entries, kept.lost or lost), now_known
 
-        return self._run(work, (Kept((), known.rows > 0), Known(0, 0)))
+        return self._guarded(lambda: self._connected(work))  # what is not there now is no vault to keep anything in
 
     def _read(
         self, base: sqlite3.Connection, key: bytes | None, whose: tuple[str, str], known: Known

@@ -225,6 +225,24 @@ def test_a_vault_that_was_changed_gives_nothing(vault: Vault, harm: str) -> None
         assert caught.value.__context__ is None
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
+def test_a_place_where_nothing_can_be_kept_is_refused(vault: Vault) -> None:
+    """A link that leads nowhere is no file, and none can be made in its place."""
+    vault._path.parent.mkdir(parents=True)
+    vault._path.symlink_to(vault._path.with_name("nowhere"))
+    with pytest.raises(GuardFault, match=r"pii\.vault"):
+        kept(vault)
+
+
+@pytest.mark.parametrize("part", [0, 1, 100, 4_096, 5_000])
+def test_a_file_that_was_cut_off_gives_and_takes_nothing(vault: Vault, part: int) -> None:
+    token = kept(vault)
+    vault._path.write_bytes(vault._path.read_bytes()[:part])
+    for ask in (lambda: session(vault).restore(token), lambda: kept(vault, "b@example.com")):
+        with pytest.raises(GuardFault, match=r"pii\.vault"):
+            ask()
+
+
 def test_nothing_is_written_until_something_is_kept(vault: Vault) -> None:
     assert vault.counts() == (0, 0)
     assert session(vault).restore("[EMAIL_ADDRESS_BCDFGHJK]")
