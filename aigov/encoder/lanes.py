@@ -4,17 +4,19 @@ Invariants:
 * At most `threads` pieces of work run at once, those of all callers together; each caller waits for a lane per
   piece, so that a long text holds up a short one by one piece alone.
 * Pieces are taken one by one, so what is made when it is taken is made while another piece is worked on.
-* With one thread there is none but the caller's. After a fork the child makes lanes and helpers of its own.
+* With one thread there is none but the caller's, nor where no more can be had. After a fork the child makes lanes
+  and helpers of its own.
 * Past the deadline nothing more is begun, and the caller is told.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class Lanes:
         own = self._here()
         run = _Run(work, items, deadline, own.free)
         lanes = min(self._threads, len(items)) if isinstance(items, Sequence) else self._threads
-        others = [own.helpers.submit(run.share) for _ in range(lanes - 1)]
+        others = _begun(own.helpers, run.share, lanes - 1)
         run.share()
         wait(others)
         return run.results()
@@ -64,6 +66,15 @@ class Lanes:
 
     def __repr__(self) -> str:
         return f"Lanes({self._threads})"
+
+
+def _begun(helpers: ThreadPoolExecutor, work: Callable[[], None], count: int) -> list[Future[None]]:
+    """The work begun by so many helpers; by fewer where there are no more threads, as when a program is ending."""
+    begun: list[Future[None]] = []
+    with contextlib.suppress(RuntimeError):
+        while len(begun) < count:
+            begun.append(helpers.submit(work))
+    return begun
 
 
 class _Run(Generic[T, R]):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from aigov.text.memory import Memory
 from aigov.types import Reading, Span
 from tests.encoder.small import shaped, write_weights
 
+ROOT = Path(__file__).parents[2]
 NAME = "EncoderRecognizer"
 ORDINARY = "The parcel came late and is in the rules. "
 
@@ -359,3 +362,19 @@ def test_a_child_reads_after_a_fork(readers: Readers) -> None:
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+AT_THE_END = """
+import threading, time
+from aigov.encoder.lanes import Lanes
+def work():
+    threading.main_thread().join()
+    print(Lanes(2).each(str, range(3), time.monotonic() + 60))
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_reads_by_itself() -> None:
+    """No pool takes work any more once the main thread ended."""
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "['0', '1', '2']"
