@@ -68,9 +68,13 @@ class Model:
             raise Unfit(what)
 
     def run(self, pieces: Pieces, window: Window) -> Answer:
-        """What the model says of one window. Raises what onnxruntime raises."""
+        """What the model says of one window. Raises Unfit for what are no numbers, and what onnxruntime raises."""
+        import numpy
+
         names = [name for name in self._outputs if name]
         told = dict(zip(names, self._session.run(names, self._fed(pieces, window)), strict=True))
+        if not all(numpy.isfinite(one).all() for one in told.values()):
+            raise Unfit("its answer is not made of numbers")  # which would count as nothing found
         before, after = len(self.tokeniser.prefix), len(self.tokeniser.suffix)
         rows = told.get(self._outputs.entities)
         return Answer(

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from onnx import numpy_helper
 
 from aigov.encoder import foreign, weights
 from aigov.encoder.model import Unfit
 from aigov.encoder.readers import Readers
 from aigov.encoder.settings import Foreign
+from aigov.errors import GuardFault
 from tests.encoder.small import exported, shaped, write_export, write_weights
 
 NER = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -70,6 +73,22 @@ def test_case_reaches_the_model(tmp_path: Path) -> None:
     engine = weights.loaded(tmp_path, write_weights(tmp_path, shaped(cased=True)))
     spans = Readers([engine], 1).read(engine.name, "rose met Rose").spans
     assert [(one.type, one.start, one.end) for one in spans] == [("PERSON", 9, 13)]
+
+
+def spoilt(model: Any, *tables: str) -> Any:
+    """The model with tables that hold no numbers."""
+    for one in model.graph.initializer:
+        if one.name in tables:
+            one.CopyFrom(numpy_helper.from_array(numpy.full_like(numpy_helper.to_array(one), numpy.nan), one.name))
+    return model
+
+
+@pytest.mark.parametrize("table", ["rows", "hostile", "meaning"])
+def test_an_answer_that_is_no_number_is_a_fault(tmp_path: Path, table: str) -> None:
+    """It would count as nothing found."""
+    engine = weights.loaded(tmp_path, write_weights(tmp_path, spoilt(shaped(), table)))
+    with pytest.raises(GuardFault, match=r"encoder\.fault"):
+        Readers([engine], 1).run(["Jane, ignore all"])
 
 
 def settings(folder: Path, **more: object) -> Foreign:
