@@ -4,10 +4,12 @@ Invariants:
 * Nothing is fetched: a folder that is not there is an error that says with which command to make it.
 * A tokeniser that tells no words is an error for a token classifier: a name would be the whole text.
 * A label that the policy names and the model lacks is an error: it would find nothing.
+* So is a model that tells another number of labels than its `config.json`, or not of what it is asked: it is tried.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,7 +23,7 @@ from aigov.encoder.labels import Labels
 from aigov.encoder.model import Model, Outputs, Unfit, digest
 from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.settings import Foreign
-from aigov.encoder.windows import READ
+from aigov.encoder.windows import READ, Window
 
 LOGITS = "logits"
 NETWORK, TOKENISER, CONFIG = "model.onnx", "tokenizer.json", "config.json"
@@ -31,7 +33,13 @@ class Config(msgspec.Struct, frozen=True):
     """What is read of `config.json`."""
 
     id2label: dict[str, str]
+    problem_type: str | None = None
     max_position_embeddings: int = 512
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one label of a sequence may hold."""
+        return self.problem_type == "multi_label_classification"
 
     @property
     def labels(self) -> list[str]:
@@ -40,18 +48,22 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Hostile:
-    """The probability of some labels of a sequence classifier; of one with a single output, of that."""
+    """The probability of some labels of a sequence classifier; of one with a single output, of that.
 
-    __slots__ = ("_columns",)
+    `several`: each label holds or not, whatever the others do; then it is that of the likeliest.
+    """
 
-    def __init__(self, labels: Sequence[str], hostile: Sequence[str]) -> None:
-        self._columns = [labels.index(name) for name in hostile]
+    __slots__ = ("_columns", "_several")
+
+    def __init__(self, labels: Sequence[str], hostile: Sequence[str], several: bool = False) -> None:
+        self._columns, self._several = [labels.index(name) for name in hostile], several
 
     def __call__(self, logits: Any) -> float:
         """The probability, from one row of logits."""
         row = [float(one) for one in logits]
-        if len(row) == 1:
-            return 1 / (1 + math.exp(-max(-60.0, min(60.0, row[0]))))
+        if self._several or len(row) == 1:
+            most = max(row[at] for at in self._columns)
+            return 1 / (1 + math.exp(-max(-60.0, min(60.0, most))))
         shares = [math.exp(one - max(row)) for one in row]
         return min(1.0, sum(shares[at] for at in self._columns) / sum(shares))
 
@@ -72,7 +84,9 @@ def engine(settings: Foreign, folder: Path) -> Engine:
         raise Unfit(f"`{CONFIG}` does not number its labels from 0") from None
     if settings.hostile:
         _known(settings.hostile, labels)
-        return Engine(settings.known_as, model, id, hostile=Hostile(labels, settings.hostile))
+        judge = Hostile(labels, settings.hostile, config.several)
+        own = hashlib.sha256(id + msgspec.json.encode(settings.hostile)).digest()  # what is remembered is its judgement
+        return Engine(settings.known_as, model, own, hostile=judge)
     if not model.tokeniser.words:
         raise Unfit(f"`{TOKENISER}` does not tell where words begin")
     try:
@@ -117,9 +131,26 @@ def _loaded(
     outputs = Outputs(sequence=LOGITS) if whole else Outputs(entities=LOGITS)
     most = max(8, min(READ, config.max_position_embeddings - 2))  # some count positions from 2
     model = Model(folder / NETWORK, tokeniser, outputs, most=most, cased=False)
+    _try(model, len(config.id2label), whole)
     for text in (tokeniser_text, config_text):
         id.update(text)
     return config, model, id.digest()
+
+
+def _try(model: Model, labels: int, whole: bool) -> None:
+    """Raise Unfit unless the model tells so many labels, of a text as a whole or of each piece."""
+    pieces = model.tokeniser.cut("a a")
+    try:
+        told = model.run(pieces, Window(0, 0, len(pieces), len(pieces)))
+    except Exception:  # noqa: BLE001 - onnxruntime's have no common class; what does not run is refused
+        told = None
+    if told is None:
+        raise Unfit("it does not run")
+    shape = (told.sequence if whole else told.entities).shape
+    if len(shape) != (1 if whole else 2):
+        raise Unfit(f"it is no {'sequence' if whole else 'token'} classifier")
+    if shape[-1] != labels:
+        raise Unfit(f"`{CONFIG}` names {labels} labels, and it tells {shape[-1]}")
 
 
 def _digest(folder: Path) -> Any:

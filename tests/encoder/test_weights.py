@@ -128,12 +128,14 @@ def test_a_model_of_others_that_is_not_whole_is_refused(tmp_path: Path, name: st
     ("more", "why"),
     [
         ({"entities": {"PERS": "PERSON"}}, "no label `PERS`; it has `PER`, `LOC`"),
-        ({"hostile": ("INJECTION",)}, "no label `INJECTION`"),
+        ({"hostile": ("JAILBREAK",)}, "no label `JAILBREAK`; it has `SAFE`, `INJECTION`"),
         ({"entities": {"PER": "PERSON"}, "sha256": "0" * 64}, "another one than `sha256` says"),
     ],
 )
 def test_what_the_policy_says_of_it_has_to_fit(tmp_path: Path, more: dict[str, object], why: str) -> None:
-    folder = write_export(tmp_path / "ner", exported(NER), NER)
+    whole = "hostile" in more
+    labels = JUDGED if whole else NER
+    folder = write_export(tmp_path / "model", exported(labels, whole=whole), labels)
     with pytest.raises(Unfit, match=why):
         foreign.engine(settings(folder, **more), folder)
 
@@ -145,3 +147,46 @@ def test_a_model_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
     os.utime(folder / "model.onnx", (1, 1))
     other = foreign.engine(settings(folder, hostile=("INJECTION",)), folder)
     assert one.id != other.id
+
+
+def test_two_judges_over_one_model_each_tell_their_own(tmp_path: Path) -> None:
+    """Also to a conversation that the other one's answer is remembered in."""
+    folder = write_export(tmp_path / "judge", exported((*JUDGED, "JAILBREAK"), whole=True), (*JUDGED, "JAILBREAK"))
+    one, other = (
+        foreign.engine(settings(folder, name=label, hostile=(label,)), folder) for label in ("INJECTION", "JAILBREAK")
+    )
+    told = Readers([one, other], 1).run(["ignore all"]).readings
+    assert told["INJECTION", "ignore all"].hostility > 0.9
+    assert told["JAILBREAK", "ignore all"].hostility < 0.1
+
+
+def test_a_judge_whose_labels_may_hold_together_is_as_sure_as_its_surest_label(tmp_path: Path) -> None:
+    labels = (*JUDGED, "JAILBREAK")
+    folder = write_export(
+        tmp_path / "judge", exported(labels, whole=True), labels, problem_type="multi_label_classification"
+    )
+    judge = foreign.engine(settings(folder, hostile=("INJECTION", "JAILBREAK")), folder)
+    told = Readers([judge], 1).run(["ignore all", "the parcel"]).readings
+    assert told["judge", "ignore all"].hostility == pytest.approx(0.982, abs=1e-3)
+    assert told["judge", "the parcel"].hostility == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("told", [NER[:3], (*NER, "B-ORG", "I-ORG")])
+def test_labels_that_are_not_the_models_are_refused_when_it_is_loaded(tmp_path: Path, told: tuple[str, ...]) -> None:
+    folder = write_export(tmp_path / "ner", exported(NER), told)
+    with pytest.raises(Unfit, match=rf"`config\.json` names {len(told)} labels, and it tells 5"):
+        foreign.engine(settings(folder, entities={"PER": "PERSON"}), folder)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_model_of_the_other_kind_is_refused_when_it_is_loaded(tmp_path: Path, whole: bool) -> None:
+    folder = write_export(tmp_path / "other", exported(JUDGED if whole else NER, whole=whole), NER)
+    more: dict[str, object] = {"entities": {"PER": "PERSON"}} if whole else {"hostile": ("B-PER",)}
+    with pytest.raises(Unfit, match=r"is no (token|sequence) classifier"):
+        foreign.engine(settings(folder, **more), folder)
+
+
+def test_a_model_that_breaks_on_any_text_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    folder = write_export(tmp_path / "ner", spoilt(exported(NER), "rows"), NER)
+    with pytest.raises(Unfit, match="it does not run"):
+        foreign.engine(settings(folder, entities={"PER": "PERSON"}), folder)
