@@ -29,7 +29,7 @@ from aigov.sanitise.unseen import (
     unseen,
 )
 from aigov.text.normal import Normal, normalise
-from aigov.text.readable import plain
+from aigov.text.readable import readable
 from aigov.types import Direction, Edit, Facts, Finding, Part, Reader, Reason, Ruling, Section, Verdict
 
 NAME = "sanitise"
@@ -149,9 +149,12 @@ class SanitiseGuard:
         return [_attack(hit, part) for hit in self._strict.find(part.text)]
 
     def _judged(self, part: Part) -> list[Finding]:
-        """One finding over all of a part for each model that takes it for an attack. Raises GuardFault."""
-        form = plain(part.text)
-        told = ((one.name, one.read(form.text).hostility) for one in self._judges)
+        """One finding over all of a part for each model that takes it, or what it holds encoded, for an attack.
+
+        Raises GuardFault.
+        """
+        texts = tuple(readable(part.text))
+        told = ((one.name, max(one.read(text).hostility for text in texts)) for one in self._judges)
         return [
             Finding(kind=INJECTION, type=HOSTILE, start=0, end=len(part.text), score=score, detector=name,
                     path=part.path)
