@@ -333,10 +333,10 @@ def test_a_fault_in_making_an_item_is_the_callers(lanes: int) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
 def test_a_model_has_no_threads_of_its_own(engine: Engine) -> None:
-    """Neither onnxruntime nor the tokeniser: on one lane there are as many threads as before."""
-    before = len(os.listdir("/proc/self/task"))
+    """Neither onnxruntime nor the tokeniser: on one lane no thread begins. Others, of tests before, may end."""
+    before = set(os.listdir("/proc/self/task"))
     Readers([engine], 1).run([ORDINARY * 40, *(f"Jane {at}" for at in range(40))])
-    assert len(os.listdir("/proc/self/task")) == before
+    assert set(os.listdir("/proc/self/task")) <= before
 
 
 def test_a_fault_ends_all_of_a_run_and_lanes_stay_free() -> None:
