@@ -90,11 +90,13 @@ def _read(
 ) -> Walk[AbstractContextManager[None]]:
     """Have models read what guards will ask them about; a context in which they are told. Raises GuardFault."""
     reading = snapshot.reading
-    texts = [text for part in parts if reading and reading.wants(part, direction) for text in readable(part.text)]
-    if reading is None or not texts:
+    if reading is None:
         return nullcontext()
-    run = reading.run
-    told = yield Read(lambda: run(texts, memory))
+    wanted = [(part, reading.wants(part, direction)) for part in parts]
+    asked = [(text, names) for part, names in wanted if names for text in readable(part.text)]
+    if not asked:
+        return nullcontext()
+    told = yield Read(lambda: reading.run(asked, memory))
     if isinstance(told, GuardFault):
         raise told
     return reading.shown(told)

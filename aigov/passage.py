@@ -34,12 +34,13 @@ ORDER = (RECEIVE, IDENTIFY, PERMIT, DETECT, DECIDE, TRANSFORM, INTENT, CALL, ANS
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """How models read the texts of a call before guards are asked.
 
-    `wants(part, direction)`: whether the policy asks for what they tell of a part. `run(texts, memory)`: read them, in
-    whatever thread; raises GuardFault. `shown(what run gave)`: while guards ask, they are told it.
+    `wants(part, direction)`: the models whose answer about a part the policy asks for. `run(asked, memory)`: have these
+    models read these texts, in whatever thread; raises GuardFault. `shown(what run gave)`: while guards ask, they are
+    told it.
     """
 
-    wants: Callable[[Part, Direction], bool]
-    run: Callable[[Sequence[str], Memory | None], Any]
+    wants: Callable[[Part, Direction], frozenset[str]]
+    run: Callable[[Sequence[tuple[str, frozenset[str]]], Memory | None], Any]
     shown: Callable[[Any], AbstractContextManager[None]]
 
 

@@ -298,12 +298,16 @@ def _reading(guards: Guards) -> Reading | None:
     sane: Any = guards.started["sanitise"]
     if encoder.readers is None:
         return None
-    telling = any(one.entities for one in encoder.readers.each)
+    nobody: frozenset[str] = frozenset()
+    telling = frozenset(one.name for one in encoder.readers.each if one.entities)
+    every = telling.union(one.name for one in encoder.readers.each if one.hostility)
 
-    def wants(part: Part, direction: Direction) -> bool:
-        return not part.number and (telling or bool(sane.judges(part, direction)))
+    def wants(part: Part, direction: Direction) -> frozenset[str]:
+        if part.number:
+            return nobody
+        return every if sane.judges(part, direction) else telling
 
-    return Reading(wants=wants, run=encoder.readers.run, shown=encoder.readers.shown)
+    return Reading(wants=wants, run=encoder.readers.ask, shown=encoder.readers.shown)
 
 
 def _heard(ask: Callable[..., str], told: Callable[[str], None]) -> Callable[..., str]:

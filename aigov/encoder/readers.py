@@ -59,10 +59,10 @@ class _Look(NamedTuple):
 
 
 class _Question:
-    """The windows of some texts: which of them are known, and which have to be looked at."""
+    """The windows of some texts, each for a model: which of them are known, and which have to be looked at."""
 
-    def __init__(self, texts: Iterable[str], engines: Sequence[Engine], memory: Memory) -> None:
-        self._pairs = [(engine, text) for text in texts for engine in engines]
+    def __init__(self, pairs: Sequence[tuple[Engine, str]], memory: Memory) -> None:
+        self._pairs = pairs
         self._memory = memory
         self._planned: list[tuple[Engine, Plan, list[bytes]]] = []
         self._seen: dict[bytes, Seen] = {}
@@ -119,8 +119,16 @@ class Readers:
 
     def run(self, texts: Sequence[str], memory: Memory | None = None) -> Shown:
         """Read every text with every model. Raises GuardFault."""
+        every = frozenset(self._engines)
+        return self.ask([(text, every) for text in texts], memory)
+
+    def ask(self, asked: Sequence[tuple[str, frozenset[str]]], memory: Memory | None = None) -> Shown:
+        """Read each text with the models of these names. Raises GuardFault."""
         shown = Shown(Memory(os.urandom(32)) if memory is None else memory, {})
-        shown.readings.update(self._read(texts, tuple(self._engines.values()), shown.memory))
+        pairs = dict.fromkeys(
+            (engine, text) for text, names in asked for name, engine in self._engines.items() if name in names
+        )
+        shown.readings.update(self._read(tuple(pairs), shown.memory))
         return shown
 
     @contextlib.contextmanager
@@ -137,18 +145,18 @@ class Readers:
         shown = _shown.get() or Shown(Memory(os.urandom(32)), {})
         known = shown.readings.get((name, text))
         if known is None:
-            shown.readings.update(self._read([text], (self._engines[name],), shown.memory))
+            shown.readings.update(self._read([(self._engines[name], text)], shown.memory))
             known = shown.readings[name, text]
         return known
 
-    def _read(self, texts: Sequence[str], engines: Sequence[Engine], memory: Memory) -> Readings:
+    def _read(self, pairs: Sequence[tuple[Engine, str]], memory: Memory) -> Readings:
         code = FAULT
-        chars = sum(map(len, texts))
+        chars = sum(map(len, {text for _, text in pairs}))
         try:
             if chars > MOST_CHARS:
                 raise Late
             deadline = time.monotonic() + min(self._base_s + SECONDS_PER_CHAR * chars, MOST_SECONDS)
-            question = _Question(dict.fromkeys(texts), engines, memory)
+            question = _Question(pairs, memory)
             looks = question.looks()
             return question.answered(self._lanes.each(_Look.made, tuple(looks) if question.single else looks, deadline))
         except Late:
