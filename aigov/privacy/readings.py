@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -249,7 +250,8 @@ def _ends(after: list[_Unit], *, labelled: bool) -> bool:
 
 
 def _word(char: str) -> bool:
-    return char.isalnum()
+    """Whether a word may hold this: a letter, a digit, or a mark upon one."""
+    return char.isalnum() or (not char.isascii() and unicodedata.category(char)[0] == "M")
 
 
 def _bracketed(before: list[_Unit], after: list[_Unit], start: int, end: int) -> tuple[int, int]:

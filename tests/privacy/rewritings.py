@@ -179,6 +179,8 @@ UNTOUCHED: dict[str, Near] = {
     "a letter lost": lambda e, c, o: f"[{e}_{c[1:]}]",
     "another letter more": lambda e, c, o: f"{e}_{c}B",
     "a digit more": lambda e, c, o: f"{e}_{c}7",
+    "an accent on the last letter": lambda e, c, o: f"[{e}_{c}\u0301]",
+    "an accent in front": lambda e, c, o: f"cafe\u0301{c}",
     "letters in front": lambda e, c, o: f"abc{c}",
     "inside of a word": lambda e, c, o: f"ab{c}ab",
     "backwards": lambda e, c, o: f"[{e}_{c[::-1]}]" if c[::-1] != c else "",
