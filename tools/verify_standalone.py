@@ -341,9 +341,10 @@ class Verifier:
         self.covered = checkpoint.size if self.sound else self.covered
         if self.announced:  # the key of the next epoch signs from the next checkpoint on
             try:
-                self.epoch, self.announced = Key(self.announced), ""
+                announced, self.announced = Key(self.announced), ""
+                self.epoch = announced if announced.name == self.key.name else Key("")
             except ValueError:
-                self.fault(TAMPERED, "seg", "the log announces a key that is none")
+                self.fault(TAMPERED, "seg", "the log announces a key that is none of its own")
 
     def tile(self, level: int, node: bytes) -> None:
         """Tiles of 256 hashes, each over 256 of the level below, must be those of the records."""
@@ -387,8 +388,7 @@ def main(arguments: list[str]) -> int:
         run.verify()
     except (OSError, ValueError) as error:
         run.fault(UNCHECKABLE, ".", f"cannot read: {error}")
-    found = [status for status, _, _ in run.faults]
-    status = next((one for one in (TAMPERED, UNCHECKABLE, INCOMPLETE) if one in found), WHOLE)
+    status = next((one for one in (TAMPERED, UNCHECKABLE, INCOMPLETE) if one in {f[0] for f in run.faults}), WHOLE)
     for _, where, what in run.faults:
         print(f"{where}: {what}")
     print(f"{WORDS[status]}: {run.count} records, {run.covered} of them signed; key {run.vkey or 'none'}", end="")

@@ -40,6 +40,17 @@ def test_both_verifiers_say_what_the_name_says(
     assert capsys.readouterr().out
 
 
+def test_what_the_keys_holder_did_is_refused_for_nothing_else() -> None:
+    """Signing a log anew breaks nothing by itself, so that each of these tries what it is named after."""
+    common = {"chain_broken": "does not follow", "missing_checkpoints": "checkpoints are missing"}
+    done = [folder for folder in VECTORS if folder.name.startswith("signed_")]
+    assert [folder.name for folder in done if not folder.name.endswith("_fail")] == ["signed_again"]
+    for folder in done:
+        found = [fault.what for fault in verify(folder).problems]
+        for name, what in common.items():
+            assert any(what in one for one in found) == (folder.name == f"signed_{name}_fail"), (folder.name, found)
+
+
 def test_there_are_enough_of_them() -> None:
     failing = [folder for folder in VECTORS if folder.name.endswith("_fail")]
     assert len(failing) >= 100

@@ -1,4 +1,4 @@
-"""Make the vectors of logs anew: `python tests/vectors/make_audit.py`. Folders that end in `_fail` must be refused.
+"""Make the vectors of logs anew: `python tests/vectors/make_audit.py [BEGINNING...]`. Those in `_fail` must be refused.
 
 Each folder is a log as an auditor gets it. `pinned.vkey`, where it is there, is the key to verify with. Logs
 that fail are one honest log with one thing done to it; where its name begins with `signed_`, whoever did it held
@@ -8,7 +8,9 @@ the log's own keys, so that nothing but the rules for records and checkpoints ca
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +116,9 @@ def honest(work: Path) -> Iterator[tuple[str, Path]]:
     for name, change in TIMES.items():
         folder = log(work / name, calls(2), *(["reopen", calls(1)] if "again" in name else []))
         yield name, timed(folder, change)
+    again = log(work / "again", calls(3))
+    resigned(again, read_all(again))  # what is done to the logs that are named so is no reason to refuse them
+    yield "signed_again", again
     text = PluginFault(plugin='é \u2028 \\ " \u007f 😀 \ud7ff', hook="/", error="a.b:C")
     yield "text", log(work / "text", [text])
     yield "numbers", log(work / "numbers", [records.Gap(count=2**53 - 1), records.SinkRecovered(refused=0)])
@@ -170,7 +175,7 @@ def timed(folder: Path, change: Change) -> Path:
             each |= {"checkpoints": 0} if "checkpoints" in each else {}
             made.append(spelt(each))
             record = json.loads(line)
-    resigned(folder, made, chain=False)
+    resigned(folder, made)
     return folder
 
 
@@ -336,9 +341,12 @@ Signers = list[tuple[VerifierKey, bytes]]
 
 
 def resigned(
-    folder: Path, lines: list[bytes], *, forged: bool = False, chain: bool = True, also: Signers | None = None
+    folder: Path, lines: list[bytes], *, forged: bool = False, claims: bool = False, also: Signers | None = None
 ) -> None:
-    """Write `lines` as one segment under one checkpoint, signed with the keys of the first epoch, or with another."""
+    """Write `lines` as one segment under one checkpoint, signed with the keys of the first epoch, or with another.
+
+    Unless `claims`, the records say of earlier checkpoints that there are none.
+    """
     own = checkpoints.vkey(folder)
     assert own is not None
     signers = [(other_key(folder), bytes(32))] if forged else [*PRIVATE[str(own)], *(also or [])]
@@ -346,20 +354,33 @@ def resigned(
     if forged:
         (folder / "pinned.vkey").write_text(f"{own}\n")
         (folder / "log.vkey").write_text(f"{key}\n")
-        lines = [line.replace(str(own).encode(), str(key).encode()) for line in lines]
-    tree, made = CompactRange(), []
-    for number, line in enumerate(lines):
-        if chain and number:
-            old = canonical.link(lines[number - 1]).encode()
-            line = line.replace(old, canonical.link(made[-1]).encode())
-        made.append(line)
+        lines = bound([line.replace(str(own).encode(), str(key).encode()) for line in lines])
+    if not claims:
+        lines = bound([re.sub(rb'"checkpoints":\d+', b'"checkpoints":0', line) for line in lines])
+    tree = CompactRange()
+    for line in lines:
         tree.add(leaf_hash(line))
     for path in (folder / "seg").iterdir():
         path.unlink()
-    write(folder, made)
+    write(folder, lines)
     note = sign(Checkpoint(key.name, tree.size, tree.root()).text(), signers)
     (folder / "checkpoints.log").write_bytes(note + b"\n")
     (folder / "checkpoint").write_bytes(note)
+
+
+def bound(lines: list[bytes]) -> list[bytes]:
+    """The lines, each bound to the one before, as far as it is bound to anything."""
+    made: list[bytes] = []
+    for line in lines:
+        before = b'"prev":"%s"' % canonical.link(made[-1]).encode() if made else b""
+        made.append(re.sub(rb'"prev":"[0-9a-f]{64}"', before, line, count=1) if made else line)
+    return made
+
+
+def numbered(lines: list[bytes]) -> list[bytes]:
+    """The lines of one writer, numbered from 0."""
+    records = [json.loads(line) for line in lines]
+    return [spelt(record | {"seq": at, "writer": record["writer"] | {"wseq": at}}) for at, record in enumerate(records)]
 
 
 PRIVATE: dict[str, Signers] = {}
@@ -406,22 +427,23 @@ def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
         "signed_too_long",
         lambda f: resigned(f, _outcome(read_all(f), b'"error":""', b'"error":"' + b"x" * 17000 + b'"')),
     )
-    yield "signed_number_skipped", lambda f: resigned(f, [line for at, line in enumerate(read_all(f)) if at != 4])
-    yield "signed_chain_broken", lambda f: resigned(f, _swap(read_all(f), 3, 4), chain=False)
-    yield "signed_without_genesis", lambda f: resigned(f, read_all(f)[1:], chain=False)
-    yield "signed_open_call", lambda f: resigned(f, [line for line in read_all(f) if b'"call.outcome"' not in line])
-    yield "signed_unsealed", lambda f: resigned(f, [line for line in read_all(f) if b'"log.sealed"' not in line])
+    yield "signed_number_skipped", lambda f: resigned(f, [_later(line) for line in read_all(f)])
+    yield "signed_chain_broken", lambda f: resigned(f, _unbound(read_all(f)), claims=True)
+    yield "signed_without_genesis", lambda f: resigned(f, _headless(read_all(f)))
+    yield "signed_open_call", lambda f: resigned(f, numbered(_without(read_all(f), b'"call.outcome"')))
+    yield "signed_unsealed", lambda f: resigned(f, _without(read_all(f), b'"log.sealed"'))
     for name, change in FAILING_TIMES.items():
         yield name, lambda f, change=change: timed(f, change)
-    yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f))
+    yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f), claims=True)
     yield "signed_without_the_epoch", lambda f: _notes(f, lambda notes: [*map(_first_signature, notes)])
     yield "signed_without_the_log", lambda f: _notes(f, lambda notes: [*map(_last_signature, notes)])
+    yield "signed_epoch_of_another_name", lambda f: resigned(f, _announcing(read_all(f), "another.example/log"))
     yield "signed_first_epoch_of_ones_own", lambda f: _begun_anew(f, "epoch_key")
     yield "signed_first_epoch_that_is_none", lambda f: _begun_anew(f, "epoch_key", named="")
     yield "signed_key_of_ones_own", lambda f: _begun_anew(f, "key")
     yield (
         "signed_writers_record_gone",
-        lambda f: resigned(f, [line.replace(b'"wseq":5', b'"wseq":6') for line in read_all(f)]),
+        lambda f: resigned(f, [re.sub(rb'"wseq":[5-9]', _one_more, line) for line in read_all(f)]),
     )
 
 
@@ -432,34 +454,81 @@ def _begun_anew(folder: Path, field: str, named: str | None = None) -> None:
     resigned(folder, lines, also=[(thief, bytes(32))])
 
 
+def _announcing(lines: list[bytes], name: str) -> list[bytes]:
+    """The lines, before the last one with the announcement of a key that has another name than the log."""
+    last = json.loads(lines[-1])
+    told = {
+        "kind": "key.rotated",
+        "epoch": 1,
+        "next": str(VerifierKey(name, public_ed25519(bytes(32)))),
+        "checkpoints": 0,
+    }
+    return numbered([*lines[:-1], spelt(_saying(last, told)), lines[-1]])
+
+
+def _later(line: bytes) -> bytes:
+    """A line with a number that is one more than it should be, from the fourth on."""
+    return re.sub(rb'"seq":([4-9])', _one_more, line)
+
+
+def _one_more(found: re.Match[bytes]) -> bytes:
+    return re.sub(rb"\d+", lambda number: b"%d" % (int(number[0]) + 1), found[0])
+
+
+def _unbound(lines: list[bytes]) -> list[bytes]:
+    """The lines, of which one is bound to another than the one before, and the count of checkpoints is right."""
+    lines = bound([re.sub(rb'"checkpoints":\d+', b'"checkpoints":0', line) for line in lines])
+    lines[4] = re.sub(rb'"prev":"[0-9a-f]{64}"', b'"prev":"%s"' % canonical.link(lines[2]).encode(), lines[4])
+    return [*lines[:4], *bound(lines[4:])]
+
+
+def _headless(lines: list[bytes]) -> list[bytes]:
+    """The lines without the genesis, in order from 0."""
+    lines = numbered(lines[1:])
+    lines[0] = spelt(json.loads(lines[0]) | {"prev": canonical.origin_link("")})
+    return lines
+
+
+def _without(lines: list[bytes], what: bytes) -> list[bytes]:
+    return [line for line in lines if what not in line]
+
+
 def _outcome(lines: list[bytes], old: bytes, new: bytes) -> list[bytes]:
-    """The log with its first outcome spelt otherwise. Later counts of checkpoints go, as the forger would see to."""
+    """The log with its first outcome spelt otherwise."""
     at = next(number for number, line in enumerate(lines) if b'"kind":"call.outcome"' in line)
     assert old in lines[at], old
     return [*lines[:at], lines[at].replace(old, new, 1), *lines[at + 1 :]]
 
 
-def main() -> None:
-    """Write every folder anew."""
-    shutil.rmtree(HERE, ignore_errors=True)
+def main(beginnings: tuple[str, ...]) -> None:
+    """Write every folder anew, or those alone whose names begin so."""
+
+    def put(title: str, folder: Path) -> Path:
+        shutil.rmtree(HERE / title, ignore_errors=True)
+        return Path(shutil.copytree(folder, HERE / title, ignore=LEFT_OUT))
+
+    if "" in beginnings:
+        shutil.rmtree(HERE, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         for title, folder in honest(work):
-            shutil.copytree(folder, HERE / title, ignore=LEFT_OUT)
+            if title.startswith(beginnings):
+                put(title, folder)
         base = log(
             work / "base", calls(2), "cover", "rotate", calls(1), "segment", calls(1), "rotate", [example(CallDenied)]
         )
         flat = log(work / "flat", calls(3))
         for title, change in [*unsigned(), *signed()]:
-            target = HERE / f"{title}_fail"
-            source = flat if title.startswith("signed_") and "checkpoints" not in title else base
-            shutil.copytree(source, target, ignore=LEFT_OUT)
-            for path in (target / "seg").iterdir():
-                path.chmod(0o644)
-            change(target)
+            if title.startswith(beginnings):
+                target = put(
+                    f"{title}_fail", flat if title.startswith("signed_") and "checkpoints" not in title else base
+                )
+                for path in (target / "seg").iterdir():
+                    path.chmod(0o644)
+                change(target)
     for path in HERE.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 if __name__ == "__main__":
-    main()
+    main(tuple(sys.argv[1:]) or ("",))
