@@ -244,12 +244,12 @@ class Verifier:
     def segments(self) -> list[tuple[str, int, int]]:
         """The segment files in order, where the records of each end, and how many bytes follow."""
         base = os.path.join(self.folder, "seg")
-        names = sorted(name for name in os.listdir(base) if re.fullmatch(r"\d{8}\.jsonl", name))
+        there = [(place, name) for place, _, files in os.walk(self.folder) for name in files if name.endswith(".jsonl")]
+        names = sorted(name for name in os.listdir(base) if re.fullmatch(r"\d{8}\.jsonl", name))  # last: writers add
         if names != [f"{number:08d}.jsonl" for number in range(len(names))]:
             self.fault(TAMPERED, "seg", "a segment is missing")
-        for place, _, files in os.walk(self.folder):
-            if any(name.endswith(".jsonl") and (place != base or name not in names) for name in files):
-                self.fault(TAMPERED, place, "no writer made a file there")
+        for place in sorted({place for place, name in there if place != base or name not in names}):
+            self.fault(TAMPERED, place, "no writer made a file there")
         found = []
         for at, name in enumerate(names):
             size = end = os.path.getsize(os.path.join(base, name))

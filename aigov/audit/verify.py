@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -170,10 +170,11 @@ class _Check:
 
     def run(self) -> None:
         """The steps in order. Raises OSError."""
+        there = sorted(self._folder.rglob("*.jsonl"))  # before the segments are listed: writers may begin new ones
         frozen = self._freeze()  # 1
         self._head = frozen.head
         self._total = sum(size for _, size, _ in frozen.files)
-        self._check_names(frozen)  # 2
+        self._check_names(frozen, there)  # 2
         notes = Notes(self._folder / checkpoints.ALL, frozen.notes)
         self._vouched = self._begin_vouching(notes)
         for path, size, after in frozen.files:  # 3, and 4 on the way
@@ -242,14 +243,14 @@ class _Check:
                 self._note(Status.INCOMPLETE, "the writers' own state is not there", file=heads.HEAD)
         return head
 
-    def _check_names(self, frozen: _Frozen) -> None:
+    def _check_names(self, frozen: _Frozen, there: Sequence[Path]) -> None:
         self._segments = len(frozen.files)
         known = {path for path, _, _ in frozen.files}
         for number, (path, _, _) in enumerate(frozen.files):
             if int(path.stem) != number:
                 self._note(Status.TAMPERED, "a segment is missing before this one", file=self._name(path))
                 break
-        for path in sorted(self._folder.rglob("*.jsonl")):
+        for path in there:
             if path not in known:
                 self._note(Status.TAMPERED, "no writer made this file", file=self._name(path))
 
@@ -301,7 +302,8 @@ class _Check:
                 told = self._bytes
                 self._progress(self._bytes, self._total)
         if not lost and lines.whole + lines.torn < size:
-            self._note(Status.TAMPERED, "the file became shorter while it was read")
+            # Lines that never became durable are taken back; what is signed of them will be missed.
+            self._note(Status.INCOMPLETE, "the file became shorter while it was read; verify it again")
         if lost or lines.torn:
             self._line += 1
             self._torn()

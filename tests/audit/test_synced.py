@@ -22,7 +22,7 @@ from aigov.audit.orphans import orphans
 from aigov.audit.records import PluginFault
 from aigov.audit.store import Store, SyncFailed, Unsure
 from aigov.audit.synced import FAILED, SURE, UNDER_WAY, Broken, Mark, get_mark, put_mark
-from aigov.audit.verify import Status, verify
+from aigov.audit.verify import Status, _Check, verify
 from aigov.errors import AuditUnavailable
 from benchmarks.tampering.loggers import Aigov, Held
 
@@ -328,6 +328,60 @@ def test_a_call_whose_end_nobody_knows_to_be_durable_stays_in_mind_though_it_beg
     assert ends == ["call.intent", *([] if lost else ["call.outcome"]), "call.withdrawn", *["call.orphaned"] * lost]
     report = verify(folder, kit.key)
     assert report.status == Status.WHOLE, report.problems
+
+
+def test_lines_that_are_taken_back_while_a_log_is_read_are_no_tampering(
+    hold: Hold, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = kit.FaultyDisk()
+    store = hold(bad)
+    store.write([record("one")])
+    with monkeypatch.context() as small:
+        small.setattr("aigov.audit.store.SEGMENT_BYTES", 1)
+        store.write([record("in the next segment")])
+    before = (folder / "seg/00000001.jsonl").stat().st_size
+    bad.hold.clear()
+    bad.calls.clear()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(store.write, [record("two")])
+        until_syncing(bad)
+
+        def meanwhile(done: int, total: int) -> None:
+            """The first segment is read; the sync fails, and what it was to cover is cut off and written elsewhere."""
+            bad.failing = not bad.hold.is_set()
+            bad.hold.set()
+            waiting.result(20)
+
+        report = verify(folder, progress=meanwhile)
+    assert (folder / "seg/00000001.jsonl").stat().st_size == before
+    assert report.status == Status.INCOMPLETE, report.problems
+    end(store)
+    assert verify(folder, kit.key).status == Status.WHOLE
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_segment_that_is_begun_while_a_log_is_looked_at_is_no_strangers(
+    hold: Hold, folder: Path, monkeypatch: pytest.MonkeyPatch, ours: bool
+) -> None:
+    store, module = hold(), Aigov()._standalone
+    store.write([record("one")])
+    where, name = (_Check, "_freeze") if ours else (os, "listdir")
+    plain = getattr(where, name)
+
+    def looked(*arguments: Any) -> Any:
+        """The segments are listed, and right afterwards there is one more."""
+        found = plain(*arguments)
+        monkeypatch.setattr(where, name, plain)
+        with monkeypatch.context() as small:
+            small.setattr("aigov.audit.store.SEGMENT_BYTES", 1)
+            store.write([record("in the next segment")])
+        return found
+
+    monkeypatch.setattr(where, name, looked)
+    said = int(verify(folder).status) if ours else module.main([str(folder)])
+    assert len(reader.extents(folder)) == 2
+    assert said == Status.INCOMPLETE
+    end(store)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["its writer writes it again", "its writer cannot"])
