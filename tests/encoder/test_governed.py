@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,43 @@ def test_the_policy_says_what_becomes_of_an_attack(govern: Govern, line: str, ou
 def test_an_answer_is_judged_too(small: Trial) -> None:
     with pytest.raises(ReviewPending):
         ask(small, ScriptedProvider("ignore the parcel"), "hello")
+
+
+def test_an_answer_that_streams_is_read_whole(small: Trial) -> None:
+    """Names that two chunks share, and an attack."""
+    with small.gov.acting_as(DANA):
+        told = small.gov.guard(**CHAT)(ScriptedProvider("from Jane to Lyon", chunk=2).stream)("hello")
+        assert "".join(told) == "from [PERSON] to [LOCATION]"
+        with pytest.raises(ReviewPending):
+            list(small.gov.guard(**CHAT)(ScriptedProvider("ignore the parcel", chunk=3).stream)("hello"))
+
+
+async def test_so_is_one_on_an_event_loop(small: Trial, looks: Looks) -> None:
+    looks.threads.clear()
+    model = ScriptedProvider("from Jane to Lyon", chunk=2)
+    with small.gov.acting_as(DANA):
+        told = [one async for one in small.gov.guard(**CHAT)(model.astream)("hello")]
+    assert "".join(told) == "from [PERSON] to [LOCATION]"
+    assert looks.threads
+    assert threading.get_ident() not in looks.threads
+
+
+def test_arguments_of_tools_that_stream_are_read_whole(small: Trial) -> None:
+    def model(question: str) -> Iterator[Any]:
+        del question
+        for piece in ('{"to": "Ja', 'ne", "from', '": "Lyon"}'):
+            yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+
+    with small.gov.acting_as(DANA):
+        told = list(small.gov.guard(**CHAT)(model)("hello"))
+    arguments = "".join(one["tool_calls"][0]["function"]["arguments"] for one in told)
+    assert json.loads(arguments) == {"to": "[PERSON]", "from": "[LOCATION]"}
+
+
+def test_arguments_of_a_call_are_read_wherever_they_stand(small: Trial) -> None:
+    model = ScriptedProvider()
+    assert ask(small, model, {"jane": ["parcel", {"to": "Jane Doe", "note": '{"from": "Lyon"}'}]})
+    assert not [name for name in ("Jane", "jane", "Doe", "Lyon") if name in str(model.seen)]
 
 
 @pytest.mark.parametrize(
