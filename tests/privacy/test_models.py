@@ -10,6 +10,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from presidio_analyzer import EntityRecognizer, RecognizerResult
 
 from aigov.errors import PolicyError
 from aigov.hookspecs import Context
@@ -31,8 +32,15 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(settings: dict[str, Any], folder: Path = Path(), readers: tuple[Reader, ...] = ()) -> PrivacyGuard:
-    context = Context(folder=folder, key=lambda label: label.encode().ljust(32)[:32], readers=readers)
+def start(
+    settings: dict[str, Any],
+    folder: Path = Path(),
+    readers: tuple[Reader, ...] = (),
+    recognizers: tuple[EntityRecognizer, ...] = (),
+) -> PrivacyGuard:
+    context = Context(
+        folder=folder, key=lambda label: label.encode().ljust(32)[:32], readers=readers, recognizers=recognizers
+    )
     return plugin.aigov_start(section(settings), context)
 
 
@@ -123,6 +131,34 @@ def test_a_short_value_is_read_once_though_patterns_look_twice(model: tuple[Mode
     model[0].asked.clear()
     assert {one[:2] for one in found(model[1], "Rose 8471625536", "/account_number")} >= {("PERSON", "Rose")}
     assert model[0].asked == ["Rose 8471625536"]
+
+
+class Rescoring(EntityRecognizer):
+    """Looks at the results of all: Presidio's own engine runs then."""
+
+    def __init__(self) -> None:
+        super().__init__(["THING"], name="Rescoring")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def analyze(self, text: str, entities: Any, nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        """Nothing."""
+        return []
+
+    def enhance_using_context(self, **given: Any) -> Any:
+        """As they are."""
+        return given["raw_recognizer_results"]
+
+
+def test_it_is_read_once_by_presidios_own_engine_too() -> None:
+    read = Model()
+    reader = Reader(name="Reads", entities=frozenset({"PERSON"}), hostility=False, read=read)
+    guard = start({}, readers=(reader,), recognizers=(Rescoring(),))
+    assert {one[:2] for one in found(guard, "Rose 8471625536", "/account_number")} >= {
+        ("PERSON", "Rose"), ("US_BANK_NUMBER", "8471625536"),
+    }  # fmt: skip
+    assert read.asked == ["Rose 8471625536"]
 
 
 def test_a_reader_that_tells_no_entity_is_no_recogniser() -> None:
