@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -79,8 +80,7 @@ def spacy_pipeline(settings: Extra, folder: Path) -> EntityRecognizer:
     except Exception:  # noqa: BLE001 - spaCy's exceptions have no common class; what it cannot load is refused
         pipeline = None
     if pipeline is None:
-        command = f"python -m spacy download {settings.spacy}"
-        raise Unfit(f"the spaCy pipeline `{settings.spacy}` is not installed; run `{command}`")
+        raise Unfit(_not_there(settings.spacy, local))
     labels = frozenset(label for name, pipe in pipeline.pipeline for label in getattr(pipe, "labels", ()))
     named = settings.entities or {one: entity for one, entity in SPACY_LABELS.items() if one in labels}
     for label in named:
@@ -91,3 +91,11 @@ def spacy_pipeline(settings: Extra, folder: Path) -> EntityRecognizer:
     return NamedRecognizer(
         SpacyPipeline(pipeline, f"spacy.{local.name}", named, settings.score), AT_ONCE, settings.timeout_s
     )
+
+
+def _not_there(name: str, folder: Path) -> str:
+    """What to say of a pipeline that cannot be loaded: a package is installed, a folder is made elsewhere."""
+    if name.isidentifier() and not folder.is_dir():
+        return f"the spaCy pipeline `{name}` is not installed; run `python -m spacy download {name}`"
+    command = "python -c \"import spacy; spacy.load('PIPELINE').to_disk('FOLDER')\""
+    return f"the spaCy pipeline in `{os.path.normpath(folder)}` cannot be loaded; run `{command}` where there is one"

@@ -68,6 +68,8 @@ def test_the_policy_says_which_labels_count_and_how_sure(pipeline: Path) -> None
     ("entry", "what", "fix"),
     [
         ({"spacy": "xx_none_sm"}, "`xx_none_sm` is not installed", "run `python -m spacy download xx_none_sm`"),
+        ({"spacy": "../pipelines/small"}, "pipelines/small` cannot be loaded", "to_disk('FOLDER')\"`"),
+        ({"spacy": "."}, "` cannot be loaded", "run `python -c \"import spacy; spacy.load('PIPELINE').to_disk"),
         ({}, "a pipeline of spaCy's or one", "give it either"),
         ({"spacy": "a", "presidio": "GLiNERRecognizer"}, "a pipeline of spaCy's or one", "give it either"),
         ({"presidio": "NoneRecognizer"}, "Presidio has no recogniser `NoneRecognizer`", ""),
