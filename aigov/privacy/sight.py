@@ -100,6 +100,8 @@ class Sight:
                 if span is not None:
                     found.append(self._placed(one, span))
                     spans.add(span)
+        if any(one.score < SURE for one in found):
+            found = self._without_chance(found, part.text, built)
         if self._exempt is not None:
             found = [self._judged(one, built, part.path) for one in found]
         return _once(found)
@@ -125,6 +127,25 @@ class Sight:
         sure = (one for one in named if one.score > scores.get((one.type, one.start, one.end), 0.0))
         return (*(one for one in alone if one.score >= SURE), *sure)
 
+    def _without_chance(self, found: list[Finding], text: str, built: Shape) -> list[Finding]:
+        """Without what a number of a JSON text could be as well as any other: see `_seen`.
+
+        A tool that is given text in the place of a time breaks.
+        """
+        built = shape(text) if built.plain else built
+        if built.plain:
+            return found
+        alone: dict[str, dict[str, float]] = {}
+        kept: list[Finding] = []
+        for one in found:
+            number = _number(one, text, built) if one.score < SURE else ""
+            if number and number not in alone:
+                by_score = sorted(self._named(number, one.path), key=lambda by: by.score)
+                alone[number] = {by.type: by.score for by in by_score}
+            if not number or one.score > alone[number].get(one.type, 0.0):
+                kept.append(one)
+        return kept
+
     @staticmethod
     def _placed(finding: Finding, span: tuple[int, int]) -> Finding:
         if span == (finding.start, finding.end):
@@ -142,6 +163,14 @@ class Sight:
 
     def __repr__(self) -> str:
         return "Sight()"
+
+
+def _number(finding: Finding, text: str, built: Shape) -> str:
+    """The number of a JSON text that a finding lies in, the signs before it apart; "" where it is anything else."""
+    literal = built.at(finding.end - 1)
+    if literal is None or not literal.number or any(map(str.isalnum, text[finding.start : literal.start])):
+        return ""
+    return text[literal.start : literal.end]
 
 
 def _once(found: Iterable[Finding]) -> tuple[Finding, ...]:

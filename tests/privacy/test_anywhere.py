@@ -138,6 +138,34 @@ def test_other_whole_numbers_are_left_alone(shared: Trial, key: str, value: int)
     assert seen(shared, {key: value})[0] == {key: value}
 
 
+@pytest.mark.parametrize("value", [1734567890, 7000000, 1734567890123, -1734567890])
+@pytest.mark.parametrize(
+    "text",
+    ['{"created": {}, "n": 1.50}', '{"a": [{}, {}], "to": "jane@example.com"}', '{"x": "{\\"at\\": {}}"}', "[[{}]]",
+     '{"at":{}}\n{"at":{}}', '{\n  "bytes": {}\n}'],
+)  # fmt: skip
+def test_other_numbers_of_json_texts_are_left_alone_too(shared: Trial, text: str, value: int) -> None:
+    """A tool that is given a phone number's token in the place of a time breaks."""
+    text = text.replace("{}", str(value))
+    sent, back = seen(shared, {"arguments": text})
+    assert sent["arguments"].count(str(value)) == text.count(str(value))
+    assert ("jane" in text) == ("[EMAIL_ADDRESS_" in sent["arguments"])
+    assert back == {"arguments": text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"account_number": 8471625536}', '{"card": 4111111111111111}', '{"x": 4111111111111111}',
+     '[{"phone": 2125550198}]', '{"x": "{\\"bank account\\": 8471625536}"}', '{"phone": [2125550198]}',
+     '{"note": "2125550198"}'],
+)  # fmt: skip
+def test_numbers_of_json_texts_that_their_name_or_digits_speak_for_count(shared: Trial, text: str) -> None:
+    redacted = shared.gov.redact(text)
+    assert not re.search("8471625536|4111111111111111|2125550198", redacted.text)
+    json.loads(redacted.text)
+    assert shared.gov.restore(redacted.text, redacted.session) == text
+
+
 ENCODED = {
     "base64": base64.b64encode(b"Dear jane@example.com, hello").decode(),
     "per cent": "to=jane%40example.com",
