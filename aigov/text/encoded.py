@@ -1,8 +1,8 @@
 """What a text says once its encodings are undone, each reading mapped back to the text.
 
 Two kinds of reading. An *unescaped* one is the whole text with its escapes undone: per cent and quoted-printable bytes,
-HTML entities, `\\u` and `\\x` escapes, letters that look Latin. A *decoded* one is what a run of base64 or
-hexadecimal digits holds, where that is text; what is found in it stands for the whole run.
+encoded words of mail headers, HTML entities, `\\u` and `\\x` escapes, letters that look Latin. A *decoded* one is what
+a run of base64 or hexadecimal digits holds, where that is text; what is found in it stands for the whole run.
 
 Invariants:
 * A reading is in normal form: what stood behind an escape may be a full-width digit, or what nobody sees.
@@ -18,6 +18,8 @@ import binascii
 import html
 import re
 from collections.abc import Iterator
+from email.errors import HeaderParseError
+from email.header import decode_header
 
 from aigov.text.characters import CONTROL
 from aigov.text.doubles import DASH, DOUBLE, LATIN, MIXED
@@ -26,8 +28,14 @@ from aigov.text.normal import Normal, Traced, normalise
 ROUNDS = 3
 DEPTH = 2
 LEAST = 14  # characters of a run: ten bytes, the shortest that says something personal
+# Encoded words of a header (RFC 2047), in character sets that mail is written in: Python has others that take long.
+_SETS = (
+    r"utf-8|us-ascii|iso-8859-\d{1,2}|windows-125\d|koi8-[ru]|gb2312|gbk|gb18030|big5|shift_jis|iso-2022-jp|euc-\w{2}"
+)
+_WORD = rf"=\?(?i:{_SETS})\?[QqBb]\?[^?\s]{{1,200}}\?="
 _ESCAPE = re.compile(
-    r"(?P<octets>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)|(?P<points>(?:\\u[0-9A-Fa-f]{4})+)"
+    rf"(?P<words>{_WORD}(?:\s{{1,8}}{_WORD})*)"
+    r"|(?P<octets>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)|(?P<points>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|(?P<braced>\\[ux]\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8})"
     r"|(?P<entity>&(?:#0*[0-9]{1,7};?|#[xX]0*[0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,24};))"
     r"|(?P<printable>(?:=[0-9A-F]{2}|=\r?\n)+)"
@@ -35,7 +43,12 @@ _ESCAPE = re.compile(
 # How each begins, by its sign: most texts that hold a sign hold no escape, and are searched for these at once.
 _SIGNS = tuple(
     (sign, re.compile(re.escape(sign) + follows).search)
-    for sign, follows in (("%", "[0-9A-Fa-f]{2}"), ("&", "[#A-Za-z]"), ("=", r"(?:[0-9A-F]{2}|\r?\n)"), ("\\", "[xuU]"))
+    for sign, follows in (
+        ("%", "[0-9A-Fa-f]{2}"),
+        ("&", "[#A-Za-z]"),
+        ("=", r"(?:[0-9A-F]{2}|\r?\n|\?)"),
+        ("\\", "[xuU]"),
+    )
 )
 _FEW = 3  # octets that look like quoted-printable and are letters and digits: by chance, as in `a=42`
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}+(?:\r?\n[A-Za-z0-9+/_-]{{4,}}+)*={{0,2}}")
@@ -138,6 +151,8 @@ def _replaced(text: str, changes: Iterator[tuple[int, int, str | None]]) -> Norm
 def _meant(escape: re.Match[str]) -> str | None:
     """What an escape stands for; None for what only looks like one."""
     kind, given = escape.lastgroup, escape.group()
+    if kind == "words":
+        return _words(given)
     if kind == "entity":
         char = html.unescape(given)
         return char if char not in (given, "\ufffd") else None
@@ -152,6 +167,16 @@ def _meant(escape: re.Match[str]) -> str | None:
     if octets.isalnum() and len(octets) <= _FEW:
         return None
     return _text(octets, "utf-8")
+
+
+def _words(given: str) -> str | None:
+    """What encoded words of a header say together."""
+    try:
+        return "".join(
+            data if isinstance(data, str) else data.decode(charset or "ascii") for data, charset in decode_header(given)
+        )
+    except (HeaderParseError, LookupError, ValueError):
+        return None
 
 
 def _text(data: bytes, encoding: str) -> str | None:

@@ -176,6 +176,7 @@ ENCODED = {
     "zero-width": "4111\u200b1111\u200b1111\u200b1111",
     "Cyrillic": "jаnе@example.com",
     "u escapes": "jane\\u0040example.com",
+    "encoded words": "=?utf-8?Q?jane=40exam?= =?utf-8?Q?ple.com_now?=",
     "no-break hyphens": "4111\u20111111\u20111111\u20111111",
     "dashes": "4111–1111–1111–1111",
     "full-width digits, per cent": urllib.parse.quote("４１１１１１１１１１１１１１１１"),
@@ -225,7 +226,7 @@ def test_what_is_encoded_is_found_at_its_place_replaced_whole_and_put_back(share
 @pytest.mark.parametrize(
     "place",
     ["GET /users/{}/orders HTTP/1.1", "GET /u?a=1&email={}&x=1 HTTP/1.1", "https://x.example/?to={}", "see a/b/{} ok",
-     "https://x.example/a?b#{}", "=?utf-8?Q?{}?=", "//{}/{}", "was it?{}"],
+     "https://x.example/a?b#{}", "//{}/{}", "was it?{}"],
 )  # fmt: skip
 def test_an_address_in_a_url_is_found_although_presidio_refuses_it(shared: Trial, place: str, written: str) -> None:
     text = place.replace("{}", written)
