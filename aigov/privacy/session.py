@@ -177,11 +177,8 @@ class Session:
         An action that gives another text each time would change, with every turn, what the model was sent before.
         """
         key = self._made.key(*(part.encode("utf-8", "surrogatepass") for part in given))
-        made: str | None = self._made.get(key)
-        if made is None:
-            made = make()
-            self._made.put(key, made)
-        return made
+        made = self._made.get(key)
+        return str(self._made.put(key, make()) if made is None else made)
 
     def keep(self) -> None:
         """Have the vault keep what was taken out since the last time, before it goes anywhere. Raises GuardFault."""

@@ -41,13 +41,14 @@ class Memory:
                 self._held.move_to_end(key)
             return found
 
-    def put(self, key: bytes, result: Any) -> None:
-        """Keep a result."""
+    def put(self, key: bytes, result: Any) -> Any:
+        """Keep a result, unless another thread was first. What is kept."""
         with self._lock:
-            self._held[key] = result
+            kept = self._held.setdefault(key, result)
             self._held.move_to_end(key)
             while len(self._held) > self._most:
                 self._held.popitem(last=False)
+        return kept
 
     def __len__(self) -> int:
         return len(self._held)

@@ -213,3 +213,19 @@ def test_threads_share_a_session() -> None:
     assert all(result == results[0] for result in results)
     assert len(set(results[0])) == session.size == 50
     assert session.restore(" ".join(results[0])) == " ".join(values)
+
+
+def test_threads_get_the_same_of_what_is_made_once() -> None:
+    session, gate = new(), threading.Barrier(8)
+    made = iter(range(1_000))
+
+    def work() -> list[str]:
+        gate.wait()
+        return [session.once(("encrypt", "URL", str(number)), lambda: str(next(made))) for number in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = [future.result() for future in [pool.submit(work) for _ in range(8)]]
+    assert all(result == results[0] for result in results)
+    assert len(set(results[0])) == 50
+    session.clear()
+    assert session.once(("encrypt", "URL", "0"), lambda: "anew") == "anew"
