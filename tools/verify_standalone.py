@@ -114,7 +114,7 @@ class Checkpoint:
         whole = note.decode("utf-8", "replace")
         text, empty, tail = whole.rpartition("\n\n")
         controls = re.search(r"[\x00-\x09\x0b-\x1f\ufffd]", whole)
-        if len(note) > MAX_NOTE or not empty or not tail.endswith("\n") or controls:
+        if len(note) > MAX_NOTE or not empty or not tail.endswith("\n") or tail.count("\n") > 64 or controls:
             raise ValueError("not a signed note")
         self.text = text + "\n"
         self.signatures: list[tuple[str, bytes, bytes]] = []

@@ -17,9 +17,11 @@ import msgspec
 import pytest
 
 import aigov
-from aigov.audit import checkpoints
+from aigov.audit import checkpoints, note
 from aigov.audit.canonical import line_types
 from aigov.audit.disk import Disk
+from aigov.audit.log import Log
+from aigov.audit.note import VerifierKey
 from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, PluginFault, new_id
 from aigov.audit.store import Store
 from aigov.audit.verify import verify
@@ -216,7 +218,8 @@ def test_as_a_program_its_exit_codes_are_the_same(copy: Path, ran: Callable[...,
     assert ran(tmp_path / "nothing").returncode == 3
     assert ran().returncode == 4
     assert ran(copy, "--nope").returncode == 4
-    for mistyped in ("x", copy / "log.vkey", f"{checkpoints.vkey(copy)}\nmore"):
+    name, identity, key = str(checkpoints.vkey(copy)).split("+", 2)
+    for mistyped in ("x", copy / "log.vkey", f"{name}+{identity}+{key}\nmore", f"{name}+{identity[::-1]}+{key}"):
         done = ran(copy, "--vkey", mistyped)
         assert (done.returncode, done.stdout.startswith("--vkey: ")) == (3, True)  # no fault of the log
     (copy / "log.vkey").write_bytes(b"x\n")
@@ -227,6 +230,29 @@ def test_as_a_program_its_exit_codes_are_the_same(copy: Path, ran: Callable[...,
     assert ran(copy, "--known", tmp_path / "older").returncode == 1
     (copy / "checkpoint").unlink()
     assert ran(copy).returncode == 2
+
+
+def test_as_a_program_it_finds_a_log_that_went_back(ran: Callable[..., Any], kit: Any, tmp_path: Path) -> None:
+    for name in ("log", "older"):
+        with Log.open(tmp_path / "log", key=kit.key) as log:
+            kit.fill(log, 1)
+        if name == "log":
+            shutil.copytree(tmp_path / "log", tmp_path / "older")
+    known = tmp_path / "log" / "checkpoint"
+    assert [ran(tmp_path / name, "--known", known).returncode for name in ("log", "older")] == [0, 1]
+    assert ran(tmp_path / "older").returncode == 0
+    assert ran(tmp_path / "log", "--known", tmp_path / "older" / "checkpoint").returncode == 0
+
+
+def test_a_checkpoint_that_is_too_long_is_none_to_both(copy: Path, standalone: ModuleType) -> None:
+    """Else whoever can write to the folder makes verifiers read without end."""
+    line = note.signature_line(VerifierKey("example.com/other", bytes(32)), bytes(64)).encode()
+    notes = list(checkpoints.Notes(copy / "checkpoints.log"))
+    for count, said in ((3, 0), (60, 0), (70, 1), (700, 1)):
+        longer = [*notes[:-1], notes[-1] + line * count]
+        (copy / "checkpoints.log").write_bytes(b"".join(one + b"\n" for one in longer))
+        (copy / "checkpoint").write_bytes(longer[-1])
+        assert (int(verify(copy).status), judged(standalone, copy)) == (said, said), count
 
 
 BUSY = """

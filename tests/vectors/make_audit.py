@@ -341,11 +341,17 @@ Signers = list[tuple[VerifierKey, bytes]]
 
 
 def resigned(
-    folder: Path, lines: list[bytes], *, forged: bool = False, claims: bool = False, also: Signers | None = None
+    folder: Path,
+    lines: list[bytes],
+    *,
+    forged: bool = False,
+    claims: bool = False,
+    also: Signers | None = None,
+    about: str = "",
 ) -> None:
     """Write `lines` as one segment under one checkpoint, signed with the keys of the first epoch, or with another.
 
-    Unless `claims`, the records say of earlier checkpoints that there are none.
+    Unless `claims`, the records say of earlier checkpoints that there are none. `about`: the log that it is about.
     """
     own = checkpoints.vkey(folder)
     assert own is not None
@@ -363,7 +369,7 @@ def resigned(
     for path in (folder / "seg").iterdir():
         path.unlink()
     write(folder, lines)
-    note = sign(Checkpoint(key.name, tree.size, tree.root()).text(), signers)
+    note = sign(Checkpoint(about or key.name, tree.size, tree.root()).text(), signers)
     (folder / "checkpoints.log").write_bytes(note + b"\n")
     (folder / "checkpoint").write_bytes(note)
 
@@ -437,6 +443,7 @@ def signed() -> Iterator[tuple[str, Callable[[Path], None]]]:
     yield "signed_missing_checkpoints", lambda f: resigned(f, read_all(f), claims=True)
     yield "signed_without_the_epoch", lambda f: _notes(f, lambda notes: [*map(_first_signature, notes)])
     yield "signed_without_the_log", lambda f: _notes(f, lambda notes: [*map(_last_signature, notes)])
+    yield "signed_for_another_log", lambda f: resigned(f, read_all(f), about="another.example/log")
     yield "signed_epoch_of_another_name", lambda f: resigned(f, _announcing(read_all(f), "another.example/log"))
     yield "signed_first_epoch_of_ones_own", lambda f: _begun_anew(f, "epoch_key")
     yield "signed_first_epoch_that_is_none", lambda f: _begun_anew(f, "epoch_key", named="")
