@@ -40,7 +40,7 @@ from aigov.types import Decision, Direction, Finding, Principal
 
 P = ParamSpec("P")
 R = TypeVar("R")
-REMEMBERED = 1_000  # texts of a batch
+REMEMBERED, REMEMBERED_CHARS = 1_000, 4_000  # texts of a batch, and of how many characters each: some megabytes
 
 
 class BrokenObservers:
@@ -189,7 +189,7 @@ class Governor:
         return cast("list[Finding]", self._ended(questions.inspect(_text(text), direction, all, self._force.current())))
 
     def inspect_many(self, texts: Iterable[str], direction: Direction = "input") -> Iterator[list[Finding]]:
-        """What the guards find in each text, as `inspect` says it, one at a time; a text that comes again is
+        """What the guards find in each text, as `inspect` says it, one at a time; a short text that comes again is
         not looked at again. Raises Denied at the first that cannot be looked at, TypeError for one text in the place
         of many.
         """
@@ -200,11 +200,14 @@ class Governor:
     def _inspected(self, texts: Iterable[str], direction: Direction) -> Iterator[list[Finding]]:
         known: dict[str, list[Finding]] = {}
         for text in map(_text, texts):
-            if text not in known:
+            found = known.get(text)
+            if found is None:
+                found = self.inspect(text, direction)
                 if len(known) >= REMEMBERED:
                     known.clear()
-                known[text] = self.inspect(text, direction)
-            yield list(known[text])
+                if len(text) <= REMEMBERED_CHARS:
+                    known[text] = found
+            yield list(found)
 
     def explain(self, text: str) -> list[Explained]:
         """Why each personal finding of `inspect` is one: pattern, check, context word, score. Raises Denied."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -64,6 +65,20 @@ def test_a_batch_is_read_as_it_is_asked_for_and_stops_at_what_is_malformed(share
     assert taken == ["a"]
     with pytest.raises(Denied, match=r"input\.not_utf8"):
         next(batch)
+
+
+def test_a_batch_of_any_length_is_looked_at_in_constant_memory(shared: Trial) -> None:
+    """Findings of short texts alone are remembered, and of so many: a thousand long ones would be a gigabyte."""
+
+    def most(count: int) -> int:
+        batch = shared.gov.inspect_many(f"{number} " + "and so on " * 5_000 for number in range(count))
+        next(batch)
+        tracemalloc.start()
+        held = [tracemalloc.get_traced_memory()[0] for _ in batch]
+        tracemalloc.stop()
+        return max(held)
+
+    assert most(12) < most(3) + 100_000
 
 
 @pytest.mark.parametrize("texts", ["jane@example.com", None, 7, [["a"]], [b"a"], [None]])
