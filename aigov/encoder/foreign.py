@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from aigov.encoder.settings import Foreign
 from aigov.encoder.windows import READ, Window
 
 LOGITS = "logits"
+_ELSEWHERE = b"\n\x08location"  # in an ONNX file: a tensor lies in another file, whose name follows
 NETWORK, TOKENISER, CONFIG = "model.onnx", "tokenizer.json", "config.json"
 
 
@@ -118,7 +120,6 @@ def _stamp(folder: Path) -> tuple[tuple[int, int, int], ...]:
 def _loaded(
     folder: Path, stamp: tuple[tuple[int, int, int], ...], sha256: str | None, whole: bool
 ) -> tuple[Config, Model, bytes]:
-    del stamp
     config_text, tokeniser_text = _file(folder, CONFIG), _file(folder, TOKENISER)
     id = _digest(folder)
     if sha256 is not None and id.hexdigest() != sha256:
@@ -131,6 +132,10 @@ def _loaded(
     outputs = Outputs(sequence=LOGITS) if whole else Outputs(entities=LOGITS)
     most = max(8, min(READ, config.max_position_embeddings - 2))  # some count positions from 2
     model = Model(folder / NETWORK, tokeniser, outputs, most=most, cased=False)
+    if _stamp(folder) != stamp:
+        raise Unfit("it changed while it was read")
+    if sha256 is not None and _elsewhere(folder / NETWORK):
+        raise Unfit(f"`{NETWORK}` keeps weights in another file, which `sha256` is not of")
     _try(model, len(config.id2label), whole)
     for text in (tokeniser_text, config_text):
         id.update(text)
@@ -151,6 +156,12 @@ def _try(model: Model, labels: int, whole: bool) -> None:
         raise Unfit(f"it is no {'sequence' if whole else 'token'} classifier")
     if shape[-1] != labels:
         raise Unfit(f"`{CONFIG}` names {labels} labels, and it tells {shape[-1]}")
+
+
+def _elsewhere(network: Path) -> bool:
+    """Whether weights of a model lie in other files."""
+    with network.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        return held.find(_ELSEWHERE) >= 0
 
 
 def _digest(folder: Path) -> Any:

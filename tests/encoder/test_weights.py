@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy
+import onnx
 import pytest
 from onnx import numpy_helper
 
 from aigov.encoder import foreign, weights
-from aigov.encoder.model import Unfit
+from aigov.encoder.model import Model, Unfit
 from aigov.encoder.readers import Readers
 from aigov.encoder.settings import Foreign
 from aigov.errors import GuardFault
@@ -190,3 +192,30 @@ def test_a_model_that_breaks_on_any_text_is_refused_when_it_is_loaded(tmp_path: 
     folder = write_export(tmp_path / "ner", spoilt(exported(NER), "rows"), NER)
     with pytest.raises(Unfit, match="it does not run"):
         foreign.engine(settings(folder, entities={"PER": "PERSON"}), folder)
+
+
+def test_a_model_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run would not be what the digest is of."""
+    folder = write_export(tmp_path / "ner", exported(NER), NER)
+
+    def swapped(network: Path, *given: Any, **more: Any) -> Model:
+        network.write_bytes(exported(NER).SerializeToString())
+        os.utime(network, (1, 1))
+        return Model(network, *given, **more)
+
+    monkeypatch.setattr(foreign, "Model", swapped)
+    with pytest.raises(Unfit, match="changed while it was read"):
+        foreign.engine(settings(folder, entities={"PER": "PERSON"}), folder)
+
+
+def test_a_digest_is_of_all_weights_or_refused(tmp_path: Path) -> None:
+    folder = write_export(tmp_path / "ner", exported(NER), NER)
+    onnx.save(
+        exported(NER), folder / "model.onnx", save_as_external_data=True, location="more.bin", size_threshold=0,
+        convert_attribute=True,
+    )  # fmt: skip
+    sha256 = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    given: dict[str, object] = {"entities": {"PER": "PERSON"}}
+    assert Readers([foreign.engine(settings(folder, **given), folder)], 1).read("ner", "Jane").spans
+    with pytest.raises(Unfit, match="keeps weights in another file, which `sha256` is not of"):
+        foreign.engine(settings(folder, sha256=sha256, **given), folder)
