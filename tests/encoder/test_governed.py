@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,36 @@ def test_an_event_loop_goes_on_while_texts_are_read(small: Trial, looks: Looks) 
     assert answers == [f"Jane {'and Rose ' * number}is late" for number in range(8)]
     assert all("Jane" not in seen for seen in model.seen)
     assert threading.get_ident() not in looks.threads
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_policy_says_how_many_texts_are_read_at_once(
+    govern: Govern, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Whoever asks: two calls at once have no more than one."""
+    now: set[tuple[int, str]] = set()
+    most: list[int] = []
+    look = Engine.look
+
+    def watched(one: Engine, plan: Any, window: Any) -> Any:
+        now.add((threading.get_ident(), plan.text))
+        most.append(len(now))
+        time.sleep(0.01)
+        now.discard((threading.get_ident(), plan.text))
+        return look(one, plan, window)
+
+    with govern(f"enabled: true, threads: {threads}") as trial:
+        monkeypatch.setattr(Engine, "look", watched)
+        texts = [f"Jane {'and Rose ' * number}is late" for number in range(9)]
+        callers = [
+            threading.Thread(target=lambda own=own: ask(trial, ScriptedProvider("late"), own))  # type: ignore[misc]
+            for own in (texts, texts[::-1])
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert max(most) == threads
 
 
 @pytest.mark.parametrize("on_fault", ["deny", "allow"])

@@ -24,7 +24,7 @@ from aigov.encoder.lanes import Lanes, Late
 from aigov.encoder.readers import FAULT, MOST_CHARS, TIMEOUT, Readers
 from aigov.errors import GuardFault
 from aigov.text.memory import Memory
-from aigov.types import Reading, Span
+from aigov.types import Span
 from tests.encoder.small import shaped, write_weights
 
 ROOT = Path(__file__).parents[2]
@@ -196,13 +196,17 @@ def test_threads_read_as_one_alone(readers: Readers) -> None:
     assert wrong == []
 
 
-def test_what_one_call_reads_is_no_other_ones(readers: Readers) -> None:
+def test_what_one_call_reads_is_no_other_ones(readers: Readers, count: Counting) -> None:
+    """Another thread is told nothing of it, and neither is what comes afterwards."""
     with readers.shown(readers.run(["Jane"])):
-        seen: list[Reading] = []
-        thread = threading.Thread(target=lambda: seen.append(readers.read(NAME, "Jane")))
+        readers.read(NAME, "Jane")
+        assert count.windows == 1
+        thread = threading.Thread(target=lambda: readers.read(NAME, "Jane"))
         thread.start()
         thread.join()
-        assert seen[0].spans == readers.read(NAME, "Jane").spans
+        assert count.windows == 2
+    readers.read(NAME, "Jane")
+    assert count.windows == 3
 
 
 def test_a_fault_is_a_refusal_without_a_word_of_the_text(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
