@@ -184,9 +184,7 @@ class _Async:
         if isinstance(effect, Ask):
             return [await self._ask(one, question) for one, question in effect.questions]
         if isinstance(effect, Read):
-            reading = asyncio.get_running_loop().run_in_executor(None, _read, effect.work)
-            await self._wait(reading)
-            return reading.result()
+            return await self._aside(lambda: _read(effect.work))
         if isinstance(effect, OpenTicket):
             return await self._aside(lambda: self._doors.open_ticket(effect.case))
         if isinstance(effect, Meet):
@@ -216,8 +214,11 @@ class _Async:
             return fault
 
     async def _aside(self, work: Callable[[], Any]) -> Any:
-        """What waits for the disk does so in a thread, and the event loop runs on."""
-        doing = asyncio.get_running_loop().run_in_executor(None, work)
+        """What takes a while does so in a thread, and the event loop runs on; here, where no thread can be had."""
+        try:
+            doing = asyncio.get_running_loop().run_in_executor(None, work)
+        except RuntimeError:  # the program is ending, or there are too many
+            return work()
         await self._wait(doing)
         return doing.result()
 

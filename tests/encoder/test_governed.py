@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,18 @@ def test_an_event_loop_goes_on_while_texts_are_read(small: Trial, looks: Looks) 
     assert answers == [f"Jane {'and Rose ' * number}is late" for number in range(8)]
     assert all("Jane" not in seen for seen in model.seen)
     assert threading.get_ident() not in looks.threads
+
+
+async def test_a_loop_whose_threads_are_gone_governs_by_itself(small: Trial) -> None:
+    """As in a thread that outlives the main one: no pool takes work any more."""
+    pool = ThreadPoolExecutor()
+    pool.shutdown()
+    asyncio.get_running_loop().set_default_executor(pool)
+    model = ScriptedProvider("from Rose")
+    with small.gov.acting_as(Principal(id="new here", roles=("support-agent",), tenant="retail")):
+        assert await small.gov.guard(**CHAT)(model.aask)("from Jane") == "from [PERSON]"
+    assert model.seen[0].startswith("from [PERSON_")
+    assert small.calls()[-1]["outcome"] == "released"
 
 
 @pytest.mark.parametrize("threads", [1, 3])
