@@ -17,9 +17,11 @@ from aigov.audit import founding, places, reader, store, worker
 from aigov.audit.disk import Disk
 from aigov.audit.lapse import Lapse
 from aigov.audit.log import Log
+from aigov.audit.merkle import CompactRange
 from aigov.audit.records import PluginFault
 from aigov.audit.settings import AuditSettings
 from aigov.audit.store import Store
+from aigov.audit.tiles import Edge
 from aigov.audit.verify import Status, verify
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, PolicyError
@@ -348,6 +350,34 @@ def test_what_the_disk_changed_is_not_signed_and_the_log_stops(folder: Path, kit
     with pytest.raises(Exception, match="not the one that was written"):
         log._publish(force=True)
     assert (folder / "checkpoints.log").read_bytes() == signed
+    log.drop()
+
+
+def test_what_the_disk_lost_is_not_signed(folder: Path, kit: Any) -> None:
+    log = held(folder, kit.key)
+    signed = (folder / "checkpoints.log").read_bytes()
+    log.write([RECORD, RECORD])
+    path = folder / "seg" / "00000000.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(Exception, match="does not end where it was written to"):
+        log._publish(force=True)
+    assert (folder / "checkpoints.log").read_bytes() == signed
+    log.drop()
+
+
+@pytest.mark.parametrize("way", [CompactRange, Edge])
+def test_where_two_ways_to_the_root_disagree_nothing_is_signed(
+    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, way: Any
+) -> None:
+    log = held(folder, kit.key)
+    kept = {name: (folder / name).read_bytes() for name in ("checkpoints.log", "checkpoint", "head.json")}
+    size = log.records
+    log.write([RECORD])
+    plain = way.root
+    monkeypatch.setattr(way, "root", lambda self: plain(self) if self.size == size else bytes(32))
+    with pytest.raises(Exception, match="two ways to compute the root disagree"):
+        log._publish(force=True)
+    assert {name: (folder / name).read_bytes() for name in kept} == kept
     log.drop()
 
 
