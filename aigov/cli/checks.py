@@ -154,7 +154,7 @@ def encoder(loaded: Loaded) -> Check:
     """Whether models read texts, and what that costs here."""
     started: Any = loaded.snapshot.guards.started["encoder"]
     if started.readers is None:
-        return Check("encoder", "ok", "off: names of people and places are found by plugins alone, if at all")
+        return Check("encoder", "ok", "off: names of people and places are found by other recognisers alone, if at all")
     try:
         cost = started.cost()
     except GuardFault as fault:

@@ -11,6 +11,7 @@ from aigov import Governor, Principal
 from aigov.audit import places
 from aigov.cli import checks
 from aigov.cli.exits import Exit
+from aigov.encoder.engine import Engine
 
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
 
@@ -117,3 +118,9 @@ def test_what_the_encoder_costs_is_said(aigov, here) -> None:
     layer = here / "policies" / "organisation.yaml"
     layer.write_text(layer.read_text().replace("  enabled: true ", "  enabled: false "))
     assert told(aigov("doctor", "--json"))["encoder"]["found"].startswith("off: ")
+
+
+def test_an_encoder_that_breaks_is_said(aigov, here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "look", lambda *_: 1 / 0)
+    found = told(aigov("doctor", "--json"))["encoder"]
+    assert (found["how"], found["found"]) == ("fail", "it broke: encoder.fault")

@@ -56,6 +56,14 @@ def test_scores_are_probabilities(table: Any) -> None:
     assert all(0 <= one.score <= 1 + 1e-6 for one in MADE.spans(table, list(range(len(table)))))
 
 
+def test_the_score_of_a_span_is_the_mean_probability_of_its_type() -> None:
+    """Whether as its beginning or its inside; over its words."""
+    shares = [[0.1, 0.6, 0.2, 0.1, 1e-9], [0.3, 0.2, 0.4, 0.1, 1e-9], [1.0, 1e-9, 1e-9, 1e-9, 1e-9]]
+    [one] = MADE.spans(numpy.log(numpy.array(shares)), [0, 1, 2])
+    assert one[:3] == ("PER", 0, 2)
+    assert one.score == pytest.approx((0.8 + 0.6) / 2)
+
+
 def test_spans_begin_at_b_and_go_on_at_i() -> None:
     table = rows("B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER")
     assert spans(MADE, table) == [("PER", 0, 2), ("LOC", 3, 4), ("LOC", 4, 6), ("PER", 6, 7)]
