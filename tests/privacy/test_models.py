@@ -99,6 +99,17 @@ def test_labels_that_the_pipeline_lacks_are_an_error(pipeline: Path) -> None:
         start({"recognizers": [{"spacy": str(pipeline), "entities": {"NORP": "NRP"}}]})
 
 
+def test_a_pipeline_without_names_is_an_error_unless_the_policy_says_what_it_finds(tmp_path: Path) -> None:
+    made = spacy.blank("en")
+    ruler: Any = made.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "ORG", "pattern": "Acme"}])
+    made.to_disk(tmp_path / "firms")
+    with pytest.raises(PolicyError, match="has no label of a name; say which under `entities`"):
+        start({"recognizers": [{"spacy": "firms"}]}, tmp_path)
+    guard = start({"recognizers": [{"spacy": "firms", "entities": {"ORG": "ORGANIZATION"}}]}, tmp_path)
+    assert {one[:2] for one in found(guard, "Acme")} == {("ORGANIZATION", "Acme")}
+
+
 def test_one_of_presidios_own_runs_by_name() -> None:
     guard = start({"recognizers": [{"presidio": "DeTaxIdRecognizer", "params": {"supported_language": "en"}}]})
     assert "DE_TAX_ID" in guard.aigov_entities()
