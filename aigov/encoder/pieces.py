@@ -47,7 +47,9 @@ class Tokeniser:
         self._made.no_truncation()
         self._made.no_padding()
         bare, whole = (self._made.encode("a", add_special_tokens=special).ids for special in (False, True))
-        at = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+        at = next((at for at in range(len(whole)) if bare and whole[at : at + len(bare)] == bare), None)
+        if at is None:
+            raise ValueError("not a tokeniser")
         self.prefix, self.suffix = tuple(whole[:at]), tuple(whole[at + len(bare) :])
 
     @property

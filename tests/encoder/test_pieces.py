@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Regex, normalizers
 
 from aigov.encoder.pieces import Tokeniser
 from tests.encoder.small import SIGNS, cutter, tokeniser
@@ -56,6 +57,14 @@ def test_truncation_and_padding_of_the_file_are_undone() -> None:
     made.enable_padding(length=16)
     cut = Tokeniser(made.to_str().encode()).cut(f"jane {SIGNS}")
     assert len(cut) == 1 + len(SIGNS)
+
+
+def test_one_that_cuts_nothing_is_refused() -> None:
+    """It would not tell what a sequence begins with, and whatever is written would be read as nothing."""
+    made = tokeniser()
+    made.normalizer = normalizers.Replace(Regex("[a-z]"), "")
+    with pytest.raises(ValueError, match="not a tokeniser"):
+        Tokeniser(made.to_str().encode())
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"no json", b"\xff\xfe"])
