@@ -107,9 +107,11 @@ def find(
     An outcome counts as its call's: `--tenant retail --outcome withheld` finds withheld answers of that
     tenant. Exits 0 where something was found, 1 where nothing was.
     """
+    if call and ticket:
+        raise usage("`--call` and `--ticket` say the same; give one of them")
     query = _query(
         since, until, call or ticket,
-        person=_refs(folder, keys, person, member, actor), role=role, tenant=tenant, action=action,
+        person=_refs(folder, keys, person, member), actor=actor, role=role, tenant=tenant, action=action,
         resource=resource, verdict=verdict, outcome=outcome, reason=reason, entity=entity, policy=_begin(policy),
         plugin=plugin, kind=kind,
     )  # fmt: skip
@@ -205,7 +207,7 @@ def export(
     if form not in FORMATS:
         raise usage(f"there is no format `{form}`; formats are {', '.join(FORMATS)}")
     query = _query(
-        since, until, call, person=_refs(folder, keys, person, member, actor), tenant=tenant, action=action,
+        since, until, call, person=_refs(folder, keys, person, member), actor=actor, tenant=tenant, action=action,
         resource=resource, verdict=verdict, reason=reason, entity=entity, policy=_begin(policy), kind=kind,
     )  # fmt: skip
     count = 0
@@ -218,9 +220,11 @@ def export(
 
 
 def _query(since: str, until: str, about: str, **fields: Iterable[str] | None) -> Query:
-    where = tuple((field, tuple(values)) for field, values in fields.items() if values is not None)
-    for field, values in where:
-        _check_names(field, values)
+    """What the options ask for. Both `--person` and `--actor` are about the field `person`, and both have to hold."""
+    given = {option: tuple(values) for option, values in fields.items() if values is not None}
+    for option, values in given.items():
+        _check_names(option, values)
+    where = tuple(("person" if option == "actor" else option, values) for option, values in given.items())
     return Query(where=where, about=about, since=_when(since, "--since"), until=_when(until, "--until"))
 
 
@@ -251,16 +255,17 @@ def _begin(digests: list[str] | None) -> list[str] | None:
     return [text if text.endswith("*") else text + "*" for text in digests] if digests else None
 
 
-def _refs(
-    folder: Path, keys: Path | None, person: str, member: str | None, actors: list[str] | None
-) -> list[str] | None:
-    """The pseudonyms that are asked for. Raises Stop where nobody is known by that id: nothing can be found then."""
+def _refs(folder: Path, keys: Path | None, person: str, member: str | None) -> tuple[str, ...] | None:
+    """The pseudonyms of a person, None where nobody is asked for. Raises Stop for one whom nobody knows: nothing can
+    be found then."""
     if not person:
-        return actors
+        if member is not None:
+            raise usage("`--member-of` says in which tenant a person is meant; name the person with `--person`")
+        return None
     known = switching.people(keys or folder.absolute().parent / "keys", folder).refs(person, member)
     if not known:
         raise Stop(Exit.NO, "nobody is known by that id, or they were erased")
-    return [*known, *(actors or ())]
+    return known
 
 
 def _prover(folder: Path) -> Prove | None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from aigov import Denied, Governor, Principal
@@ -272,6 +273,30 @@ def test_a_person_is_found_by_id_with_the_key_alone(aigov, log) -> None:
     assert aigov("audit", "search", "--person", "nobody-knows").code == Exit.NO
     (log.parent / "keys" / "root.key").unlink()
     assert aigov("audit", "search", "--person", "dana").code == Exit.CANNOT
+
+
+def test_a_person_and_a_pseudonym_have_both_to_hold(aigov, here) -> None:
+    robots = [Principal(id=name, roles=("support-agent",), tenant="retail") for name in ("robot", "other")]
+    with Governor.from_policies("policies", audit="audit") as gov:
+        ask = gov.guard(action="chat", resource="model:gpt-4o-mini")(echo)
+        for who in (DANA, *(msgspec.structs.replace(robot, on_behalf_of=DANA) for robot in robots), robots[0]):
+            with gov.acting_as(who):
+                ask("good morning")
+    found = told(aigov("audit", "search", "--kind", "call.intent", "--json"))
+    dana, robot, other = (found[at]["actor"]["ref"] for at in range(3))
+    assert found[3]["actor"]["ref"] == robot
+    asked = ("--person", "dana", "--kind", "call.intent")
+    for refs, calls in (((robot,), found[1:2]), ((robot, other), found[1:3]), ((dana,), found[:3]), (("c" * 32,), [])):
+        given = (*asked, *(part for ref in refs for part in ("--actor", ref)))
+        for how in ((), ("--scan",)):
+            assert told(aigov("audit", "search", *given, *how, "--json")) == calls, (refs, how)
+        assert [line["record"] for line in told(aigov("audit", "export", *given))] == calls
+
+
+def test_an_option_that_would_be_passed_over_is_refused(aigov, log) -> None:
+    for command in ("search", "export"):
+        assert aigov("audit", command, "--member-of", "retail").code == Exit.USAGE
+    assert aigov("audit", "search", "--call", "a", "--ticket", "b").code == Exit.USAGE
 
 
 @pytest.mark.parametrize("form", ["jsonl", "ocsf"])
