@@ -125,7 +125,7 @@ class Vouched:
                 self._tell(checkpoints.ALL, f"not a checkpoint: {fault.why}")
                 self._sound = False
                 continue
-            if due.size <= self.latest_size or due.size < self.count:
+            if due.size <= self.latest_size:  # else it is not below `count` either: that is 0, or `latest_size`
                 self._tell(checkpoints.ALL, "a checkpoint stands out of order")
                 self._sound = False
                 continue
