@@ -36,11 +36,29 @@ def test_the_wheel_holds_the_starter_policy_and_no_secret(wheel: zipfile.ZipFile
     assert not any(name.endswith(".key") for name in inside)
 
 
-def test_the_source_archive_holds_the_verifier_for_auditors(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What the source archive holds, as paths in the repository."""
+    out = tmp_path_factory.mktemp("sdist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(out)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
-        assert [name for name in archive.getnames() if name.endswith("tools/verify_standalone.py")]
+    with tarfile.open(next(out.glob("*.tar.gz"))) as found:
+        return {name.partition("/")[2] for name in found.getnames()}
+
+
+def test_the_source_archive_holds_the_verifier_for_auditors(archive: set[str]) -> None:
+    assert "tools/verify_standalone.py" in archive
+
+
+def test_the_source_archive_holds_how_the_weights_are_made_beside_its_tests(
+    archive: set[str], wheel: zipfile.ZipFile
+) -> None:
+    assert "tests/training/test_texts.py" in archive
+    kinds = (".py", ".txt", ".yaml")
+    files = [path for path in (ROOT / "training").rglob("*") if path.is_file() and path.suffix in kinds]
+    assert len(files) > 100
+    assert [path.name for path in files if path.relative_to(ROOT).as_posix() not in archive] == []
+    assert [name for name in wheel.namelist() if "training" in name.split("/")] == []
 
 
 @pytest.mark.parametrize("name", ["base", "test", "build"])
