@@ -141,7 +141,8 @@ class Stores:
             if self._closed:
                 raise AuditUnavailable("closed")
             if self._log is None or self._log.failed:
-                failed, self._log = self._log, Log.open(self._audit, key=self._log_key, settings=settings)
+                failed = self._log
+                self._log = Log.open(self._audit, key=self._log_key, settings=settings, after=failed)
                 if failed is not None:  # only now: until then its open calls are no orphans, the new log may end them
                     with contextlib.suppress(AuditUnavailable):
                         failed.close()

@@ -8,6 +8,8 @@ Invariants:
 * Files are made and looked at under the log's append lock, so nobody sees one that is not locked yet.
 * A writer's file is durable before its first record: after a power loss it is what says whose calls may be open.
 * A dead writer's file goes only after its open calls are recorded; until then whoever saw to it holds it.
+* A log that failed counts as alive while the one that follows it in its process may end its calls: that one keeps its
+  lock, which is free once the last copy of its handle is closed.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Living:
         self._disk = disk or Disk()
         self._handle: int | None = None
         self._dead: dict[str, int] = {}
+        self._failed: list[int] = []
         self._marked = -1
 
     def join(self, segment: int = 0) -> None:
@@ -75,6 +78,18 @@ class Living:
         """Whether no other writer's file is there."""
         return not self._others()
 
+    def keep(self, failed: Living) -> None:
+        """Keep a writer that failed among the living, and those that it kept. Raises OSError."""
+        for handle in (*failed._failed, failed._handle):
+            if handle is not None:
+                self._failed.append(os.dup(handle))
+
+    def let_go(self) -> None:
+        """Keep nobody any more: who failed is dead now."""
+        failed, self._failed = self._failed, []
+        for handle in failed:
+            os.close(handle)
+
     def leave(self) -> None:
         """No longer be counted. Raises OSError."""
         if self._handle is not None:
@@ -82,6 +97,7 @@ class Living:
 
     def drop(self) -> None:
         """Close every handle and touch no file: what a forked child does with what it inherited."""
+        self.let_go()
         for handle in (self._handle, *self._dead.values()):
             if handle is not None:
                 os.close(handle)

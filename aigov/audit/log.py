@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from aigov.audit.disk import Disk
+from aigov.audit.disk import Disk, reason
 from aigov.audit.places import unsafe
 from aigov.audit.records import Record
 from aigov.audit.settings import AuditSettings
@@ -52,19 +52,33 @@ class Log:
         self._begin()
 
     @classmethod
-    def open(cls, folder: Path, *, key: bytes, settings: AuditSettings | None = None, disk: Disk | None = None) -> Log:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        key: bytes,
+        settings: AuditSettings | None = None,
+        disk: Disk | None = None,
+        after: Log | None = None,
+    ) -> Log:
         """Open a log, making it where there is none (folder 0700, files 0600). Raises AuditUnavailable.
 
-        `key`: 32 bytes that authenticate the head of the log. `disk`: a simulator, for tests.
+        `key`: 32 bytes that authenticate the head of the log. `disk`: a simulator, for tests. `after`: one that failed,
+        to be closed once this one is open: its open calls are no orphans until they are ended here or this is closed.
         """
         where = unsafe(Path(folder)) if settings is not None and settings.require_disk else ""
         if where:
             raise AuditUnavailable(f"the folder is {where}, and the policy requires a disk")
         log, why = cls(folder, key=key, settings=settings, disk=disk), ""
         try:
+            if after is not None:
+                log._worker.follow(after._worker)
             log._wait(log._put(), 2 * log._slowly)
         except AuditUnavailable as fault:
             why = fault.why
+        except OSError as fault:
+            why = reason(fault)
+            log._worker.drop()
         if why:
             with suppress(AuditUnavailable):
                 log.close()

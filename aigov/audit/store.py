@@ -224,6 +224,14 @@ class Store:
         """Note in which segment this writer's oldest open call begins, for whoever sees to it should it die."""
         self._living.mark(segment)
 
+    def keep(self, failed: Store) -> None:
+        """Let nobody record the open calls of a writer that failed before `let_go`. Raises OSError."""
+        self._living.keep(failed._living)
+
+    def let_go(self) -> None:
+        """Nobody ends the calls of writers that failed any more."""
+        self._living.let_go()
+
     def rotate_key(self) -> str:
         """End the signing key's epoch now. Returns the next key's `vkey`. Raises as `cover`."""
         said: list[KeyRotated] = []
@@ -245,6 +253,7 @@ class Store:
         self._write_own(left)
         if since is not None:
             self._record_orphans(frozenset({self.id}), since, "closed")
+        self.let_go()
         self._see_to_the_dead()
         with self._appending(self._slowly) as found:
             self._living.leave()

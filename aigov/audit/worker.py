@@ -94,12 +94,18 @@ class Worker:
         self._fault = ""
         self._retry_at = 0.0
         self._calls: dict[str, int] = {}
+        self._inherited: frozenset[str] = frozenset()  # those that a log began which failed before
         self._perhaps: dict[str, int] = {}  # calls with an end that may be lost yet, and the segment it stands in
         self._doubted: int | None = None  # the segment from which on lines may stand that were refused
         self._refused = 0
         self._late: list[CallWithdrawn] = []
         self._signing: threading.Thread | None = None
         self._unsigned: Exception | None = None
+
+    def follow(self, failed: Worker) -> None:
+        """Take over the open calls of a log that failed. To be called before anything is put. Raises OSError."""
+        self._calls, self._inherited = dict(failed._calls), frozenset(failed._calls)
+        self._store.keep(failed._store)
 
     def put(self, records: Sequence[Record], seconds: float, *, many: bool = False) -> Future[Any] | None:
         """Queue records; None where the queue stayed full for `seconds`. Raises AuditUnavailable where stopped."""
@@ -333,6 +339,8 @@ class Worker:
 
     def _prepare(self) -> Callable[[], None]:
         self._open()
+        if self._inherited.isdisjoint(self._calls):
+            self._store.let_go()
         self._store.mark(min(self._calls.values(), default=self._store.segment))
         return self._store.prepare()
 

@@ -222,6 +222,133 @@ def test_a_governor_that_goes_on_with_a_new_log_lets_go_of_the_failed_one(
     assert report.status == Status.WHOLE, report.problems
 
 
+@pytest.fixture
+def twice(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stores], None]:
+    """Lets two syncs fail, after which the log of these stores takes nothing, and has a new one opened."""
+    faults: list[int] = []
+    plain = Disk.sync
+
+    def sync(self: Disk, handle: int) -> None:
+        if faults:
+            raise OSError(faults.pop(), "a fault on order")
+        plain(self, handle)
+
+    def fail(stores: Stores) -> None:
+        faults.extend([errno.EIO, errno.EIO])
+        with pytest.raises(AuditUnavailable):
+            stores.append(RECORD, AuditSettings())
+        assert faults == []
+        stores.append(RECORD, AuditSettings())
+
+    monkeypatch.setattr(Disk, "sync", sync)
+    return fail
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_call_that_began_before_the_log_failed_is_nobodys_orphan_while_it_may_still_end(
+    opened: Open, folder: Path, kit: Any, twice: Callable[[Stores], None], again: bool
+) -> None:
+    stores, settings = Stores(folder, folder, log_key=kit.key, desk_key=kit.key), AuditSettings()
+    ended, left = (str(stores.append(kit.intent(), settings).call) for _ in range(2))
+    twice(stores)
+    if again:
+        twice(stores)
+    opened().close()
+    stores.append(kit.outcome(ended), settings)
+    opened().close()
+    stores.close()
+    ends = [(found["kind"], found["call"]) for found in reader.records(folder) if found.get("call") in (ended, left)]
+    assert ends[2:] == [("call.outcome", ended), ("call.orphaned", left)]
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+    assert list((folder / "writers").iterdir()) == []
+
+
+def test_a_log_that_failed_is_named_dead_once_its_calls_are_ended(
+    opened: Open, folder: Path, kit: Any, twice: Callable[[Stores], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0.01)
+    stores, settings = Stores(folder, folder, log_key=kit.key, desk_key=kit.key), AuditSettings()
+    call = str(stores.append(kit.intent(), settings).call)
+    (failed,) = (folder / "writers").iterdir()
+    twice(stores)
+    opened().close()
+    assert failed.exists()
+    stores.append(kit.outcome(call), settings)
+    deadline = time.monotonic() + 10
+    while failed.exists() and time.monotonic() < deadline:
+        opened().close()
+    assert not failed.exists()
+    stores.close()
+    assert failed.stem in {name for found in reader.records(folder) for name in found.get("dead", ())}
+    report = verify(folder, kit.key)
+    assert (report.status, report.orphaned_calls) == (Status.WHOLE, 0), report.problems
+
+
+def test_a_log_whose_place_cannot_be_kept_is_not_followed(
+    opened: Open, folder: Path, kit: Any, twice: Callable[[Stores], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores, settings = Stores(folder, folder, log_key=kit.key, desk_key=kit.key), AuditSettings()
+    call = str(stores.append(kit.intent(), settings).call)
+    full, plain = [errno.EMFILE] * 2, os.dup
+
+    def dup(handle: int) -> int:
+        if full:
+            raise OSError(full.pop(), "too many open files")
+        return plain(handle)
+
+    monkeypatch.setattr(os, "dup", dup)
+    with pytest.raises(AuditUnavailable):
+        twice(stores)
+    with pytest.raises(AuditUnavailable, match="EMFILE") as caught:
+        stores.append(RECORD, settings)
+    assert caught.value.__context__ is None
+    stores.append(kit.outcome(call), settings)
+    stores.close()
+    report = verify(folder, kit.key)
+    assert (report.status, report.orphaned_calls) == (Status.WHOLE, 0), report.problems
+
+
+KILLED_AFTER_A_FAILURE = """
+import errno, os, signal, sys
+from pathlib import Path
+from aigov.audit.disk import Disk
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent
+from aigov.errors import AuditUnavailable
+class Broken(Disk):
+    def sync(self, handle):
+        raise OSError(errno.EIO, "a fault on order")
+disk = Disk()
+log = Log.open(Path(sys.argv[1]), key=b"k" * 32, disk=disk)
+log.append(CallIntent(call="first", action="a", resource="r"))
+disk.__class__ = Broken
+try:
+    log.append(CallIntent(call="refused", action="a", resource="r"))
+except AuditUnavailable:
+    pass
+again = Log.open(Path(sys.argv[1]), key=b"k" * 32, after=log)
+try:
+    log.close()
+except AuditUnavailable:
+    pass
+again.append(CallIntent(call="second", action="a", resource="r"))
+print(len(os.listdir(sys.argv[1] + "/writers")), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_dies_after_a_log_failed_leaves_the_calls_of_both_as_orphans(opened: Open, folder: Path, kit: Any) -> None:
+    out, errors = kit.run(KILLED_AFTER_A_FAILURE, folder).communicate(timeout=60)
+    assert (out, errors) == ("2\n", "")
+    opened().close()
+    orphans = [(found["call"], found["why"]) for found in reader.records(folder) if found["kind"] == "call.orphaned"]
+    assert sorted(orphans) == [("first", "crashed"), ("second", "crashed")]
+    report = verify(folder, kit.key)
+    assert report.status == Status.WHOLE, report.problems
+    assert list((folder / "writers").iterdir()) == []
+
+
 def test_all_that_wait_for_a_sync_that_fails_twice_are_refused(opened: Open, kit: Any) -> None:
     device = kit.FaultyDisk()
     log = opened(device)
