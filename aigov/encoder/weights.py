@@ -23,7 +23,7 @@ from aigov.encoder.pieces import Tokeniser
 from aigov.encoder.windows import READ
 
 FOLDER = Path(__file__).with_name("weights")
-CARD = "ce398898e959c08207d2bd8565860dfa92ff5b1106c471ffd4ac80709fa0b3f2"
+CARD = "1ef45e7d2eabb5ef7ce69d77aa5f0dd6b0d1887d8941aee8785a7b967242c79b"
 NAME = "EncoderRecognizer"
 OUTPUTS = Outputs("entities", "hostility", "vector")
 NETWORK, TOKENISER = "model.onnx", "tokenizer.json"
