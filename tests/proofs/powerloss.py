@@ -409,6 +409,7 @@ def trials(
     """Trials until so many states were drawn."""
     outcome = Outcome()
     store.SEGMENT_BYTES, publish.SECONDS, publish.RECORDS = 2_500, 0, 20
+    store.AGAIN_SECONDS = 0  # in one thread nobody writes while one waits
     while outcome.states < states:
         (work / "trial").mkdir()
         Trial(work / "trial", seed, draws, lies, fails, outcome).run()
