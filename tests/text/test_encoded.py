@@ -50,7 +50,7 @@ WAYS: dict[str, Callable[[str], str]] = {
     "base64, Latin-1": lambda text: base64.b64encode(f"José <{text}>".encode("latin-1", "replace")).decode(),
     "encoded word": lambda text: f"=?utf-8?Q?to_{text.replace('@', '=40')}_now?=",
     "encoded words, folded": lambda text: f"=?utf-8?q?{text[:4]}=40?=\r\n =?utf-8?q?{text[5:]}_now?=",
-    "encoded word, base64": lambda text: f"=?ISO-8859-1?B?{base64.b64encode(text.encode('ascii')).decode()}?=",
+    "encoded word, base64": lambda text: f"=?ISO-8859-1?B?{base64.b64encode(text.encode('l1', 'replace')).decode()}?=",
     "encoded words, base64, folded": lambda text: " ".join(
         f"=?utf-8?B?{base64.b64encode(part.encode()).decode()}?=" for part in (text[:8], text[8:])
     ),
