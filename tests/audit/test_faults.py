@@ -190,21 +190,27 @@ def test_after_a_second_failed_sync_nothing_is_written_until_the_log_is_opened_a
     assert verify(folder, kit.key).status == Status.WHOLE
 
 
-def test_a_governor_that_goes_on_with_a_new_log_lets_go_of_the_failed_one(
-    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faults: list[int] = []
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the next syncs fail with, the last first; none where it is empty."""
+    due: list[int] = []
     plain = Disk.sync
 
     def sync(self: Disk, handle: int) -> None:
-        if faults:
-            raise OSError(faults.pop(), "a fault on order")
+        if due:
+            raise OSError(due.pop(), "a fault on order")
         plain(self, handle)
 
+    monkeypatch.setattr(Disk, "sync", sync)
+    return due
+
+
+def test_a_governor_that_goes_on_with_a_new_log_lets_go_of_the_failed_one(
+    folder: Path, kit: Any, faults: list[int]
+) -> None:
     def writing() -> int:
         return sum(thread.name == "aigov-audit" for thread in threading.enumerate())
 
-    monkeypatch.setattr(Disk, "sync", sync)
     stores, settings, before = Stores.of(KeyRing.generate(), folder, folder), AuditSettings(), writing()
     calls = [stores.append(kit.intent(), settings).call for _ in range(2)]
     kept = []
@@ -223,15 +229,8 @@ def test_a_governor_that_goes_on_with_a_new_log_lets_go_of_the_failed_one(
 
 
 @pytest.fixture
-def twice(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stores], None]:
+def twice(faults: list[int]) -> Callable[[Stores], None]:
     """Lets two syncs fail, after which the log of these stores takes nothing, and has a new one opened."""
-    faults: list[int] = []
-    plain = Disk.sync
-
-    def sync(self: Disk, handle: int) -> None:
-        if faults:
-            raise OSError(faults.pop(), "a fault on order")
-        plain(self, handle)
 
     def fail(stores: Stores) -> None:
         faults.extend([errno.EIO, errno.EIO])
@@ -240,7 +239,6 @@ def twice(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stores], None]:
         assert faults == []
         stores.append(RECORD, AuditSettings())
 
-    monkeypatch.setattr(Disk, "sync", sync)
     return fail
 
 
