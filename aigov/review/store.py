@@ -15,6 +15,7 @@ close folds the write-ahead log back, so that wiped content does not linger ther
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -209,18 +210,7 @@ class Store:
             _make_file(self._path)
         if os.name == "posix" and self._path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._path.chmod(0o600)
-        base = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, timeout=self._busy_s, isolation_level=None)
-        try:
-            base.execute("BEGIN IMMEDIATE")  # two processes may set up the same store
-            if not base.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                base.execute(TABLE)
-                base.execute(DUE)
-                base.execute(f"PRAGMA user_version = {VERSION}")
-            base.execute("COMMIT")
-            base.execute("PRAGMA journal_mode = WAL")
-            _check_schema(base)
-        finally:
-            base.close()
+        self._connected(lambda base: None)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """What `work` answers; a fault of SQLite or the disk as `review.unavailable`, with no context."""
@@ -249,17 +239,18 @@ def _tampered() -> ReviewError:
 
 
 def _make_file(path: Path) -> None:
-    """An empty file that nobody else may read, under its name only once it is closed.
+    """A whole, empty store that nobody else may read, under its name only once it is whole.
 
-    Closing a file drops every POSIX lock that this process holds on it, so the file that other threads
-    may already have a connection to is never opened here.
+    It is in WAL mode before anybody else sees it: SQLite does not wait for others when it changes to that mode.
     """
     made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        os.link(made, path)
-    except FileExistsError:
-        return  # another thread or process was first
+        with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as base:
+            for statement in (TABLE, DUE, f"PRAGMA user_version = {VERSION}", "PRAGMA journal_mode = WAL"):
+                base.execute(statement)
+        with contextlib.suppress(FileExistsError):  # another thread or process was first
+            os.link(made, path)
     finally:
         made.unlink()
     _sync_folder(path.parent)
