@@ -123,6 +123,11 @@ class Publisher:
             raise Damaged("the log has vanished")
         return head
 
+    def published(self, head: Head) -> int:
+        """How many checkpoints up to a signed state anybody can read; its own may be missing for now."""
+        latest = checkpoints.latest(self._folder) or b""
+        return max(0, head.checkpoints - (not latest.startswith(_text(head).encode())))
+
     def _sign(self, head: Head, end: End, own: Mapping[int, str], sealed: bool) -> None:
         found = self._read(head, end, own)  # 2 and 3
         tree, edge = CompactRange(head.records, map(bytes.fromhex, head.peaks)), self._edge_at(head)
@@ -154,12 +159,9 @@ class Publisher:
 
     def _announce(self, head: Head) -> None:
         """Publish the checkpoint of a signed state, unless that was done."""
-        if not head.checkpoints:
+        if self.published(head) == head.checkpoints:
             return
-        text = Checkpoint(head.origin, head.records, bytes.fromhex(head.root)).text()
-        latest = checkpoints.latest(self._folder)
-        if latest is not None and latest.startswith(text.encode()):
-            return
+        text = _text(head)
         note = checkpoints.written(self._folder, text)  # after a power loss its epoch's key may be gone
         if note is None:
             signers = (head.key, head.epoch_key)
@@ -240,6 +242,11 @@ def _checked(line: bytes, seq: int) -> str:
     if entry is None or entry.seq != seq:
         raise Damaged("a line is not the record that belongs there; run `aigov audit verify`")
     return entry.next if entry.kind == KeyRotated.kind() else ""
+
+
+def _text(head: Head) -> str:
+    """What the checkpoint of a signed state says."""
+    return Checkpoint(head.origin, head.records, bytes.fromhex(head.root)).text()
 
 
 def _lines(folder: Path, start: tuple[int, int], end: End) -> Iterator[bytes]:

@@ -266,7 +266,7 @@ class Store:
         return last
 
     def _sealing(self, before: int) -> list[Record]:
-        signed = self._publisher.head().checkpoints
+        signed = self._publisher.published(self._publisher.head())
         return [LogSealed(records=self._tail.end.records + before, checkpoints=signed)]
 
     def drop(self) -> None:
@@ -454,7 +454,7 @@ class Store:
     def _next_key(self, head: Head) -> KeyRotated:
         """The announcement of a key that is there already."""
         key = keys.make(self._disk, self._folder, self.origin, self._key)
-        return KeyRotated(epoch=head.epoch + 1, next=str(key), checkpoints=head.checkpoints)
+        return KeyRotated(epoch=head.epoch + 1, next=str(key), checkpoints=self._publisher.published(head))
 
     def _close_handles(self) -> None:
         lock, self._lock = self._lock, None

@@ -190,3 +190,32 @@ def test_records_that_are_not_those_that_were_signed_are_not_signed_by_who_has_t
         late.open()
     late.drop()
     assert (folder / "checkpoints.log").read_bytes() == notes
+
+
+class Killed(BaseException):
+    """What a process feels of SIGKILL, in a test that needs it at one place."""
+
+
+@pytest.mark.parametrize("ending", [Store.rotate_key, Store.seal], ids=["rotate", "seal"])
+def test_a_record_counts_only_checkpoints_that_are_there_whoever_was_killed_before_publishing_one(
+    ending: Callable[[Store], object], folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Store(folder, key=kit.key, disk=Disk(), patience=5) for _ in range(2))
+    first.open()
+    second.open()
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish.checkpoints, "publish", killed)
+        first.write([RECORD])
+        with pytest.raises(Killed):
+            first.cover()  # the state is kept, its checkpoint is not there
+        first.drop()
+        with pytest.raises(Killed):
+            ending(second)  # the record is there, and nobody has made up for it
+        second.drop()
+    assert verify(folder).status == Status.INCOMPLETE
+    Log.open(folder, key=kit.key).close()
+    assert verify(folder).status == Status.WHOLE
