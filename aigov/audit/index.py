@@ -30,6 +30,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from aigov import databases
 from aigov.audit.bits import BLOCK, Places, Stale, checked, packed, summed, unpacked
 from aigov.audit.canonical import NotARecord, link, plain
 from aigov.audit.disk import FILE_MODE, locked, open_regular
@@ -44,14 +45,17 @@ COMMIT_BLOCKS: Final = 64
 SHIFT: Final = 40  # a position is the segment's number and, in the lower 40 bits, the offset in it
 BUSY_S: Final = 30.0
 LOCK_S: Final = 600.0
-SCHEMA: Final = """
-CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER, offset INTEGER, records INTEGER,
-  first TEXT, last TEXT, sum INTEGER) STRICT;
-CREATE TABLE term (id INTEGER PRIMARY KEY, field TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (field, value)) STRICT;
-CREATE TABLE posting (term INTEGER, block INTEGER, bits BLOB NOT NULL, PRIMARY KEY (term, block)) STRICT, WITHOUT ROWID;
-CREATE TABLE block (block INTEGER PRIMARY KEY, records INTEGER, low INTEGER, high INTEGER, at BLOB, ts BLOB) STRICT;
-CREATE TABLE ident (key INTEGER, place INTEGER, PRIMARY KEY (key, place)) STRICT, WITHOUT ROWID;
-"""
+SCHEMA: Final = (
+    "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER, offset INTEGER, records INTEGER, "
+    "first TEXT, last TEXT, sum INTEGER) STRICT",
+    "CREATE TABLE term (id INTEGER PRIMARY KEY, field TEXT NOT NULL, value TEXT NOT NULL, "
+    "UNIQUE (field, value)) STRICT",
+    "CREATE TABLE posting (term INTEGER, block INTEGER, bits BLOB NOT NULL, "
+    "PRIMARY KEY (term, block)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE block (block INTEGER PRIMARY KEY, records INTEGER, low INTEGER, high INTEGER, "
+    "at BLOB, ts BLOB) STRICT",
+    "CREATE TABLE ident (key INTEGER, place INTEGER, PRIMARY KEY (key, place)) STRICT, WITHOUT ROWID",
+)
 # Faults that a new index would have as well: locked, full, read-only, no file, a disk that does not answer.
 OUTSIDE: Final = frozenset(
     {
@@ -297,14 +301,17 @@ class Index:
         return self._base
 
     def _opened(self) -> sqlite3.Connection:
-        _make_file(self.path)
+        if not self.path.exists():
+            databases.make(self.path, SCHEMA, VERSION)
+        if not stat.S_ISREG(self.path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "not an ordinary file")
         base = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         with ExitStack() as undo:
             undo.callback(base.close)
-            for pragma in ("journal_mode = WAL", "synchronous = OFF", "temp_store = MEMORY", "trusted_schema = OFF"):
+            for pragma in ("synchronous = OFF", "temp_store = MEMORY", "trusted_schema = OFF"):
                 base.execute(f"PRAGMA {pragma}")
             if base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                _make_tables(base)
+                raise Stale
             undo.pop_all()
         return base
 
@@ -410,29 +417,6 @@ class _Building:
             if len(self._term_ids) < 1_000_000:
                 self._term_ids[word] = known
         return int(known)
-
-
-def _make_tables(base: sqlite3.Connection) -> None:
-    """The tables of this version in the place of whatever is there; another process may be first."""
-    base.execute("BEGIN IMMEDIATE")
-    if base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-        tables = base.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-        if tables:
-            base.execute("ROLLBACK")
-            raise Stale
-        for statement in SCHEMA.split(";"):
-            base.execute(statement)
-        base.execute(f"PRAGMA user_version = {VERSION}")
-    base.execute("COMMIT")
-
-
-def _make_file(path: Path) -> None:
-    """An empty file for the owner alone, unless there is one. An existing file is not opened here: closing it
-    again would drop the locks that SQLite holds on it in other threads. Raises OSError."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(errno.EINVAL, "not an ordinary file")
 
 
 def _state_sum(values: tuple[Any, ...]) -> int:

@@ -33,6 +33,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from aigov import databases
 from aigov.audit.disk import FILE_MODE, Disk, make_folder
 from aigov.audit.records import new_id
 from aigov.crypto import KEY_BYTES, KeyRing, Unsealable, keyed_digest, seal, unseal
@@ -436,14 +437,7 @@ class Subjects:
         disk = Disk()
         make_folder(disk, self.folder)
         if not self._table.exists():
-            draft = self.folder / f"{TABLE}.{secrets.token_hex(8)}"
-            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-            with closing(sqlite3.connect(draft, isolation_level=None)) as base:
-                for statement in ("PRAGMA journal_mode = WAL", *SCHEMA, f"PRAGMA user_version = {VERSION}"):
-                    base.execute(statement)
-            with suppress(FileExistsError):  # another one was first
-                os.link(draft, self._table)
-            draft.unlink()
+            databases.make(self._table, SCHEMA, VERSION)
         os.close(os.open(self._erased, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         disk.sync_folder(self.folder)
         kept = self._connection()

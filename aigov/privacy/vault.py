@@ -16,7 +16,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import sqlite3
 import time
@@ -26,6 +25,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from aigov import databases
 from aigov.crypto import KEY_BYTES, Unsealable, keyed_digest, seal, unseal
 from aigov.errors import GuardFault
 
@@ -237,7 +237,7 @@ class Vault:
         if self._path.exists():
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_file(self._path)
+        databases.make(self._path, SCHEMA, VERSION)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         with contextlib.suppress(sqlite3.Error, OSError, ValueError, msgspec.DecodeError, Unsealable):
@@ -293,22 +293,3 @@ def _check_schema(base: sqlite3.Connection) -> None:
     found = base.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").fetchall()
     if base.execute("PRAGMA user_version").fetchone()[0] != VERSION or {sql for (sql,) in found} != {*SCHEMA}:
         raise ValueError("not a vault")
-
-
-def _make_file(path: Path) -> None:
-    """A whole, empty vault that nobody else may read, under its name only once it is whole."""
-    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        base = sqlite3.connect(made, isolation_level=None)
-        try:
-            for statement in SCHEMA:
-                base.execute(statement)
-            base.execute(f"PRAGMA user_version = {VERSION}")
-            base.execute("PRAGMA journal_mode = WAL")
-        finally:
-            base.close()
-        with contextlib.suppress(FileExistsError):  # another thread or process was first
-            os.link(made, path)
-    finally:
-        made.unlink()

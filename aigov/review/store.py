@@ -15,10 +15,8 @@ close folds the write-ahead log back, so that wiped content does not linger ther
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
-import secrets
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from aigov import databases
 from aigov.crypto import digest, keyed_digest
 from aigov.errors import ReviewError
 from aigov.review.codes import TAMPERED, UNAVAILABLE
@@ -207,7 +206,7 @@ class Store:
         """Make the folder, the file and the table where they are missing; close the file to others."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._path.exists():
-            _make_file(self._path)
+            databases.make(self._path, (TABLE, DUE), VERSION)
         if os.name == "posix" and self._path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._path.chmod(0o600)
         self._connected(lambda base: None)
@@ -236,31 +235,3 @@ def _check_schema(base: sqlite3.Connection) -> None:
 
 def _tampered() -> ReviewError:
     return ReviewError(TAMPERED, "the ticket store was changed by something that does not hold its key")
-
-
-def _make_file(path: Path) -> None:
-    """A whole, empty store that nobody else may read, under its name only once it is whole.
-
-    It is in WAL mode before anybody else sees it: SQLite does not wait for others when it changes to that mode.
-    """
-    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as base:
-            for statement in (TABLE, DUE, f"PRAGMA user_version = {VERSION}", "PRAGMA journal_mode = WAL"):
-                base.execute(statement)
-        with contextlib.suppress(FileExistsError):  # another thread or process was first
-            os.link(made, path)
-    finally:
-        made.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
