@@ -19,7 +19,7 @@ import pytest
 import aigov
 from aigov.audit import checkpoints, note
 from aigov.audit.canonical import line_types
-from aigov.audit.disk import Disk
+from aigov.audit.disk import Busy, Disk
 from aigov.audit.log import Log
 from aigov.audit.note import VerifierKey
 from aigov.audit.records import CallIntent, CallOrphaned, CallOutcome, PluginFault, new_id
@@ -118,6 +118,34 @@ def test_the_two_verifiers_agree_on_honest_logs(standalone: ModuleType, tmp_path
         report = verify(folder)
         assert report.status in ((0,) if seed % 3 else (2,)), (seed, report.problems)
         assert judged(standalone, folder) == report.status, seed
+
+
+def test_checkpoints_that_came_after_the_check_began_are_not_missed(
+    standalone: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = grown(tmp_path / "log", random.Random(1), close=False)
+    held = Store(folder, key=KEY, disk=Disk(), patience=5)
+    held.open()
+
+    def goes_on_before(real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            held.write([PluginFault(plugin="p")])
+            held._publish(force=True)
+            held.rotate_key()
+            return real(*arguments)
+
+        return called
+
+    def busy(*arguments: object) -> None:
+        raise Busy
+
+    verifying = importlib.import_module("aigov.audit.verify")
+    monkeypatch.setattr(verifying, "locked", busy)
+    monkeypatch.setattr(verifying, "extents", goes_on_before(verifying.extents))
+    assert [fault.what for fault in verify(folder).problems if fault.status != 2] == []
+    monkeypatch.setattr(standalone.Verifier, "segments", goes_on_before(standalone.Verifier.segments))
+    assert judged(standalone, folder) == 2
+    held.drop()
 
 
 def test_the_two_verifiers_agree_on_corrupted_logs(standalone: ModuleType, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ KILLS_A_LOG = 60
 
 
 class Toll(msgspec.Struct, kw_only=True):
-    """What was done and what went wrong: acknowledged records lost, records that stand twice, logs not whole."""
+    """What was done and what went wrong: acknowledged records lost, records that stand twice, logs called tampered,
+    and each log that was not as it should be."""
 
     kills: int = 0
     logs: int = 0
@@ -47,18 +48,26 @@ def one_log(work: Path, seed: int, kills: int, toll: Toll) -> None:
     made, logger = Crowd(work / "audit", work / "notes", random.Random(seed)), Aigov()
     while made.killed < kills:
         made.round([crowd.write] * WRITERS + [crowd.sign], made.chance.randrange(1, WRITERS + 2))
-        if made.folder.is_dir():
-            toll.tampered += 1 in logger.verdicts(made.folder, Held()).values()
+        said = logger.verdicts(made.folder, Held()) if made.folder.is_dir() else {}
+        if 1 in said.values():
+            toll.tampered += 1
+            _keep(made.folder, f"log {seed}, called tampered after a kill: {said}", toll)
     made.recover()
     lost, repeated = made.lost_and_repeated()
     said = logger.verdicts(made.folder, logger.held(made.folder))
     if any(said.values()):
-        toll.unwhole.append(f"log {seed}: {said}")
-        shutil.copytree(made.folder, Path(tempfile.mkdtemp(prefix="aigov-crash-")) / "audit")
+        _keep(made.folder, f"log {seed}, not whole at its end: {said}", toll)
     toll.kills, toll.logs = toll.kills + made.killed, toll.logs + 1
     toll.acknowledged += len(made.acknowledged)
     toll.lost, toll.repeated = toll.lost + lost, toll.repeated + repeated
     shutil.rmtree(work)
+
+
+def _keep(folder: Path, what: str, toll: Toll) -> None:
+    """Put a log aside for whoever has to find out why."""
+    kept = Path(tempfile.mkdtemp(prefix="aigov-crash-")) / "audit"
+    shutil.copytree(folder, kept)
+    toll.unwhole.append(f"{what}; kept in {kept}")
 
 
 def main() -> None:
