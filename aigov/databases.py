@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 
-def make(path: Path, schema: Sequence[str], version: int) -> None:
+def make_database(path: Path, schema: Sequence[str], version: int) -> None:
     """A database at `path` with these tables, in WAL mode, mode 0600; where there is one, that one stays as it is.
 
     It gets its name once it is whole. Two that made it in place would meet: SQLite waits for nobody when it

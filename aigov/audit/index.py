@@ -30,7 +30,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from aigov import databases
 from aigov.audit.bits import BLOCK, Places, Stale, checked, packed, summed, unpacked
 from aigov.audit.canonical import NotARecord, link, plain
 from aigov.audit.disk import FILE_MODE, locked, open_regular
@@ -38,6 +37,7 @@ from aigov.audit.reader import Lines, extents, segments
 from aigov.audit.records import MAX_BYTES
 from aigov.audit.terms import OPENING, Calls, glimpse, idents, instant
 from aigov.crypto import digest
+from aigov.databases import make_database
 
 VERSION: Final = 1
 SUFFIX: Final = ".index"
@@ -302,7 +302,7 @@ class Index:
 
     def _opened(self) -> sqlite3.Connection:
         if not self.path.exists():
-            databases.make(self.path, SCHEMA, VERSION)
+            make_database(self.path, SCHEMA, VERSION)
         if not stat.S_ISREG(self.path.lstat().st_mode):
             raise OSError(errno.EINVAL, "not an ordinary file")
         base = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)

@@ -33,10 +33,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from aigov import databases
 from aigov.audit.disk import FILE_MODE, Disk, make_folder
 from aigov.audit.records import new_id
 from aigov.crypto import KEY_BYTES, KeyRing, Unsealable, keyed_digest, seal, unseal
+from aigov.databases import make_database
 from aigov.errors import AigovError, AuditUnavailable
 
 VERSION: Final = 1
@@ -437,7 +437,7 @@ class Subjects:
         disk = Disk()
         make_folder(disk, self.folder)
         if not self._table.exists():
-            databases.make(self._table, SCHEMA, VERSION)
+            make_database(self._table, SCHEMA, VERSION)
         os.close(os.open(self._erased, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         disk.sync_folder(self.folder)
         kept = self._connection()

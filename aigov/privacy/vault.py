@@ -25,8 +25,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from aigov import databases
 from aigov.crypto import KEY_BYTES, Unsealable, keyed_digest, seal, unseal
+from aigov.databases import make_database
 from aigov.errors import GuardFault
 
 T = TypeVar("T")
@@ -237,7 +237,7 @@ class Vault:
         if self._path.exists():
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        databases.make(self._path, SCHEMA, VERSION)
+        make_database(self._path, SCHEMA, VERSION)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         with contextlib.suppress(sqlite3.Error, OSError, ValueError, msgspec.DecodeError, Unsealable):

@@ -26,8 +26,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from aigov import databases
 from aigov.crypto import digest, keyed_digest
+from aigov.databases import make_database
 from aigov.errors import ReviewError
 from aigov.review.codes import TAMPERED, UNAVAILABLE
 
@@ -206,7 +206,7 @@ class Store:
         """Make the folder, the file and the table where they are missing; close the file to others."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._path.exists():
-            databases.make(self._path, (TABLE, DUE), VERSION)
+            make_database(self._path, (TABLE, DUE), VERSION)
         if os.name == "posix" and self._path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._path.chmod(0o600)
         self._connected(lambda base: None)

@@ -343,10 +343,10 @@ def test_an_index_that_lies_shows_nothing_that_is_not_so(told: Path, tmp_path: P
 def test_beside_a_folder_that_takes_no_index_the_log_is_read(
     copy: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(*arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(indexes, "_make_file", refuse)
+    monkeypatch.setattr(indexes, "make_database", refuse)
     found = search(copy, Query(where=(("kind", ("call.*",)),)))
     assert (found.total, found.indexed) == (8, False)
 
