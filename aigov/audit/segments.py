@@ -47,7 +47,7 @@ class Segments:
     def hold(self, number: int, create: int = 0) -> None:
         """Hold the segment `number`; `create`: flags with which to make it. Raises OSError."""
         path = segment_path(self._folder, number)
-        handle = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | create)
+        handle = _opened(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | create)
         self.drop()
         self._open, self.number = handle, number
         self._path, self._next = str(path), str(segment_path(self._folder, number + 1))
@@ -74,8 +74,9 @@ class Segments:
 
     def next(self) -> None:
         """Hold the segment after this one, which is made unless a crash left it without a line. Raises OSError."""
-        os.fchmod(self.handle, SEALED_MODE)
+        complete = segment_path(self._folder, self.number)
         self.hold(self.number + 1, os.O_CREAT if self.has_next() else os.O_CREAT | os.O_EXCL)
+        complete.chmod(SEALED_MODE)  # last: the segment that is written to is never read-only, whoever is killed
 
     def check_in_place(self) -> None:
         """Raises Damaged where another file stands in the place of the segment, OSError where none does."""
@@ -119,13 +120,23 @@ class Segments:
         """Cut off what a disk brought back after the end of an abandoned segment. Raises OSError."""
         for path, size in extents(self._folder):
             if path.stat().st_size > size:
-                path.chmod(FILE_MODE)
-                handle = open_regular(path, os.O_RDWR | os.O_NOFOLLOW)
+                handle = _opened(path, os.O_RDWR | os.O_NOFOLLOW)
                 try:
                     self._disk.truncate(handle, size)
                 finally:
                     os.close(handle)
-                path.chmod(SEALED_MODE)
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A handle to write with, on a complete segment too: a crash may have left something there to be cut off."""
+    try:
+        return open_regular(path, flags)
+    except PermissionError:
+        path.chmod(FILE_MODE)
+    try:
+        return open_regular(path, flags)
+    finally:
+        path.chmod(SEALED_MODE)
 
 
 def check_in_place(handle: int, path: str) -> None:

@@ -159,3 +159,45 @@ def test_a_process_that_sits_on_the_lock_stops_nobody_for_good(opened: Open, fol
     kit.fill(log, 1)
     log.close()
     assert verify(folder, kit.key).status == Status.WHOLE
+
+
+UNPRIVILEGED = """
+import ctypes, os, struct
+if os.geteuid() == 0:  # root may write to files that are read-only, unless it gives that up
+    libc, header, held = ctypes.CDLL(None), struct.pack("=Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+    assert not libc.capget(header, held)
+    first, *others = struct.unpack("=6I", held.raw)
+    assert not libc.capset(header, struct.pack("=6I", first & ~0b110, *others))
+"""
+ROTATING = """
+from aigov.audit import publish, store
+store.SEGMENT_BYTES, publish.SECONDS = 1, 3600
+"""
+
+DYING = """
+import os, signal
+from aigov.audit.segments import Segments
+hold = Segments.hold
+def held(self, number, create=0):
+    os.kill(os.getpid(), signal.SIGKILL) if number else hold(self, number, create)
+Segments.hold = held
+"""
+
+
+def test_a_log_goes_on_after_a_crash_whose_segments_are_read_only_for_its_user(folder: Path, kit: Any) -> None:
+    _, errors = kit.run(UNPRIVILEGED + ROTATING + KILLED, folder).communicate(timeout=30)
+    assert not errors
+    *complete, last = sorted((folder / "seg").iterdir())
+    assert [path.stat().st_mode & 0o777 for path in complete] == [0o400] * 4
+    assert last.stat().st_mode & 0o777 == 0o600
+    assert len(acknowledged(kit.run(UNPRIVILEGED + WRITER, folder, 1))) == 1
+    assert verify(folder).status == Status.WHOLE
+    assert [path.stat().st_mode & 0o777 for path in complete] == [0o400] * 4
+
+
+def test_whoever_is_killed_while_a_segment_is_completed_leaves_one_to_write_to(folder: Path, kit: Any) -> None:
+    out, errors = kit.run(UNPRIVILEGED + ROTATING + DYING + WRITER, folder, 1).communicate(timeout=30)
+    assert (out, errors) == ("", "")
+    assert [path.stat().st_mode & 0o777 for path in (folder / "seg").iterdir()] == [0o600]
+    assert len(acknowledged(kit.run(UNPRIVILEGED + WRITER, folder, 1))) == 1
+    assert verify(folder).status == Status.WHOLE
