@@ -96,6 +96,13 @@ def make_folder(disk: Disk, folder: Path, *, durable: bool = True) -> None:
         disk.sync_folder(folder.parent)
 
 
+def beside(folder: Path, suffix: str) -> Path:
+    """What lies beside a log under the log's name, such as `audit.index`; never inside, where `folder` ends in `..`
+    included."""
+    place = Path(os.path.abspath(folder))
+    return place.with_name(place.name + suffix)
+
+
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """A handle on an ordinary file. Raises OSError for anything else: a pipe would hold us for ever."""
     handle = os.open(path, flags | os.O_NONBLOCK, FILE_MODE)

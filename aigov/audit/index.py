@@ -12,6 +12,7 @@ Invariants:
 * It is never trusted: what is shown is read from the log, and an index that does not fit the log, is
   damaged, or is of another version is made anew. What it could hide, `search --scan` finds without it.
 * It holds what records hold, positions and nothing else; mode 0600.
+* Only a file that is named as an index, and lies outside of the log, is ever deleted as a damaged one.
 * Any number of processes ask while one of them brings it up to date, and while the log is written.
 """
 
@@ -30,12 +31,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from aigov.audit import disk
 from aigov.audit.bits import BLOCK, Places, Stale, checked, packed, summed, unpacked
 from aigov.audit.canonical import NotARecord, link, plain
 from aigov.audit.disk import FILE_MODE, locked, open_regular
 from aigov.audit.reader import Lines, extents, segments
 from aigov.audit.records import MAX_BYTES
-from aigov.audit.terms import OPENING, Calls, glimpse, idents, instant
+from aigov.audit.terms import OPENING, Calls, glimpse, idents, instant, is_text
 from aigov.crypto import digest
 from aigov.databases import make_database
 
@@ -89,17 +91,27 @@ class State(msgspec.Struct, frozen=True):
 
 def beside(folder: Path) -> Path:
     """Where the index of the log in `folder` lies: beside it, never inside."""
-    place = Path(folder).absolute()
-    return place.with_name(place.name + SUFFIX)
+    return disk.beside(folder, SUFFIX)
+
+
+def misplaced(folder: Path, path: Path) -> str:
+    """Why the index of the log in `folder` may not lie at `path`; "" where it may."""
+    if not path.name.endswith(SUFFIX):
+        return f"the name of an index ends in `{SUFFIX}`"
+    if path.resolve().is_relative_to(Path(folder).resolve()):
+        return "an index lies outside of the record"
+    return ""
 
 
 class Index:
     """The index at `path` of the log in `folder`. For one thread; use it as a context manager.
 
-    Raises OSError where log or index cannot be read or written.
+    Raises ValueError for a path where none may lie, OSError where log or index cannot be read or written.
     """
 
     def __init__(self, folder: Path, path: Path | None = None) -> None:
+        if path is not None and (why := misplaced(folder, path)):
+            raise ValueError(why)
         self.folder = Path(folder)
         self.path = path or beside(folder)
         self._base: sqlite3.Connection | None = None
@@ -198,6 +210,8 @@ class Index:
     def _terms(self, field: str, values: Iterable[str]) -> list[int]:
         base, found = self._connected(), []
         for value in values:
+            if not is_text(value):
+                continue  # which SQLite does not take, and no record holds
             if value.endswith("*"):
                 start = value[:-1]
                 query = "SELECT id FROM term WHERE field = ? AND value >= ? AND value < ?"

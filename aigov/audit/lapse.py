@@ -26,7 +26,7 @@ import msgspec
 
 from aigov.audit.canonical import timestamp
 from aigov.audit.composing import Receipt
-from aigov.audit.disk import locked, open_regular, release, try_lock
+from aigov.audit.disk import beside, locked, open_regular, release, try_lock
 from aigov.audit.records import Gap, Record
 
 OPEN: Final = "fail_open"
@@ -43,8 +43,7 @@ class Lapse:
     """Counts what could not be recorded. For any number of threads, and of processes on one log."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        place = Path(folder).absolute()
-        self._path = place.with_name(place.name + SUFFIX)
+        self._path = beside(folder, SUFFIX)
         self._clock = clock
         self._lock = threading.Lock()
         self._let_go: deque[float] = deque()

@@ -3,16 +3,16 @@
 Invariants:
 * Whatever is shown was read from the log itself, strictly, and matched again; the index only says where to look.
 * Without an index (`scan`, or a folder beside which none can be written) the answer is the same, later.
+* A record that is singled out and cannot be read is counted (`Answer.missed`), never called unknown.
 """
 
 from __future__ import annotations
 
-import errno
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,6 @@ from aigov.audit.terms import FIELDS, Calls, Words, glimpsed, idents, instant
 
 COUNTED: Final = ("kind", "verdict", "outcome", "reason", "entity", "action", "role", "tenant", "policy", "plugin")
 MOST: Final = 10
-UNWRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +59,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What was found: `records`, oldest first, and how many there are in all.
 
-    `indexed`: whether an index was used. `missed`: hits of the index that the log does not bear out.
+    `indexed`: whether an index was used. `missed`: hits of the index that the log does not bear out, as no record is
+    there that can be read.
     """
 
     records: tuple[Mapping[str, Any], ...]
@@ -82,14 +82,9 @@ def search(
 
     `index`: where the index lies, if not beside the folder. `scan`: read the log instead of asking the index.
     """
-    if not scan:
-        try:
-            with Index(folder, index) as opened:
-                opened.refresh(progress)
-                return _indexed(opened, query, limit)
-        except OSError as error:
-            if error.errno not in UNWRITABLE or index is not None:
-                raise
+    with _index(folder, index, scan=scan, progress=progress) as opened:
+        if opened is not None:
+            return _indexed(opened, query, limit)
     kept: deque[Mapping[str, Any]] = deque(maxlen=limit)
     total = 0
     for record in scanned(folder, query, progress):
@@ -100,8 +95,10 @@ def search(
 
 def each(folder: Path, query: Query, *, index: Path | None = None) -> Iterator[Mapping[str, Any]]:
     """Every record that `query` asks for, oldest first, without holding them all. Raises as `search`."""
-    with Index(folder, index) as opened:
-        opened.refresh()
+    with _index(folder, index) as opened:
+        if opened is None:
+            yield from scanned(folder, query)
+            return
         calls = Calls(opened.opened)
         hits = iter(opened.named(query.about)) if query.about else _places(opened, query).oldest()
         for position in hits:
@@ -110,9 +107,11 @@ def each(folder: Path, query: Query, *, index: Path | None = None) -> Iterator[M
                     yield record
 
 
-def scanned(folder: Path, query: Query, progress: Progress | None = None) -> Iterator[Mapping[str, Any]]:
-    """Every record that `query` asks for, oldest first, read from the log alone."""
-    calls = Calls()
+def scanned(
+    folder: Path, query: Query, progress: Progress | None = None, calls: Calls | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Every record that `query` asks for, oldest first, read from the log alone. `calls` learns of them."""
+    calls = calls or Calls()
     for record in reader.records(folder, progress):
         if query.matches(record, calls):
             yield record
@@ -139,30 +138,76 @@ def stats(
     folder: Path, query: Query | None = None, *, index: Path | None = None, progress: Progress | None = None
 ) -> Stats:
     """How many records there are, of what. Raises NotARecord, OSError."""
-    with Index(folder, index) as opened:
-        opened.refresh(progress)
-        found = _places(opened, query or Query())
-        counted = {field: opened.values(field, found) for field in COUNTED}
-        first, last = (next(opened.read([at]), {}) for at in _ends(found)) if found.bits else ({}, {})
-        paths = segments(folder)
-        return Stats(
-            records=len(found),
-            people=opened.distinct("person") if query is None else len(opened.values("person", found)),
-            counts={field: dict(list(values.items())[:MOST]) for field, values in counted.items() if values},
-            others={field: len(values) - MOST for field, values in counted.items() if len(values) > MOST},
-            segments=len(paths),
-            bytes=sum(path.stat().st_size for path in paths),
-            first_ts=str(first.get("ts", "")),
-            last_ts=str(last.get("ts", "")),
-        )
+    with _index(folder, index, progress=progress) as opened:
+        if opened is None:
+            tally = _read(folder, query or Query(), progress)
+        else:
+            tally = _looked_up(opened, query)
+    paths = segments(folder)
+    return Stats(
+        records=tally.records,
+        people=tally.people,
+        counts={field: dict(list(values.items())[:MOST]) for field, values in tally.counts.items() if values},
+        others={field: len(values) - MOST for field, values in tally.counts.items() if len(values) > MOST},
+        segments=len(paths),
+        bytes=sum(path.stat().st_size for path in paths),
+        first_ts=tally.first_ts,
+        last_ts=tally.last_ts,
+    )
+
+
+class _Tally(NamedTuple):
+    """What of `Stats` depends on the records. `counts`: all values of a field, most first."""
+
+    records: int
+    people: int
+    counts: Mapping[str, Mapping[str, int]]
+    first_ts: str
+    last_ts: str
+
+
+def _looked_up(opened: Index, query: Query | None) -> _Tally:
+    found = _places(opened, query or Query())
+    first, last = (next(opened.read([at]), {}) for at in _ends(found)) if found.bits else ({}, {})
+    people = opened.distinct("person") if query is None else len(opened.values("person", found))
+    counts = {field: opened.values(field, found) for field in COUNTED}
+    return _Tally(len(found), people, counts, str(first.get("ts", "")), str(last.get("ts", "")))
+
+
+def _read(folder: Path, query: Query, progress: Progress | None) -> _Tally:
+    calls, seen, first, last = Calls(), Counter[tuple[str, str]](), "", ""
+    records = 0
+    for record in scanned(folder, query, progress, calls):
+        records, first, last = records + 1, first or str(record["ts"]), str(record["ts"])
+        seen.update(calls.words(glimpsed(record)))
+    most = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
+    counts = {field: {value: count for (name, value), count in most if name == field} for field in COUNTED}
+    return _Tally(records, sum(name == "person" for name, _ in seen), counts, first, last)
+
+
+@contextmanager
+def _index(
+    folder: Path, path: Path | None, *, scan: bool = False, progress: Progress | None = None
+) -> Iterator[Index | None]:
+    """The index, up to date; None where none is wanted, or none can be used beside the folder. Raises OSError."""
+    with Index(folder, path) as opened:
+        usable: Index | None = None if scan else opened
+        try:
+            if not scan:
+                opened.refresh(progress)
+        except OSError:  # if it is the log that cannot be read, whoever reads it says so
+            if path is not None:
+                raise
+            usable = None
+        yield usable
 
 
 def _indexed(opened: Index, query: Query, limit: int) -> Answer:
     calls = Calls(opened.opened)
     if query.about:
-        hits: Iterator[int] = iter(opened.named(query.about))
-        found = [record for record in _readable(opened, hits) if record is not None and query.matches(record, calls)]
-        return Answer(records=tuple(found[-limit:] if limit else ()), total=len(found))
+        hits = list(_readable(opened, iter(opened.named(query.about))))
+        found = [record for record in hits if record is not None and query.matches(record, calls)]
+        return Answer(records=tuple(found[-limit:] if limit else ()), total=len(found), missed=hits.count(None))
     places = _places(opened, query)
     found, missed = [], 0
     for record in _readable(opened, places.newest()):

@@ -33,6 +33,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from aigov.audit import disk
 from aigov.audit.disk import FILE_MODE, Disk, make_folder
 from aigov.audit.records import new_id
 from aigov.crypto import KEY_BYTES, KeyRing, Unsealable, keyed_digest, seal, unseal
@@ -140,8 +141,7 @@ class _Remembered(NamedTuple):
 
 def beside(folder: Path) -> Path:
     """Where the people of the log in `folder` are kept: beside it, never inside."""
-    place = Path(folder).absolute()
-    return place.with_name(place.name + SUFFIX)
+    return disk.beside(folder, SUFFIX)
 
 
 class Subjects:
@@ -434,12 +434,12 @@ class Subjects:
 
     def _set_up(self) -> None:
         """Make folder, table and counter where they are missing. Two processes may do so at once."""
-        disk = Disk()
-        make_folder(disk, self.folder)
+        files = Disk()
+        make_folder(files, self.folder)
         if not self._table.exists():
             make_database(self._table, SCHEMA, VERSION)
         os.close(os.open(self._erased, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
-        disk.sync_folder(self.folder)
+        files.sync_folder(self.folder)
         kept = self._connection()
         kept.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only now does it hold the file
         self._closing = weakref.finalize(self, kept.close)

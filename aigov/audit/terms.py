@@ -127,15 +127,29 @@ def idents(record: Glimpse) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
 
 
-def instant(text: str) -> int:
-    """RFC 3339 as microseconds since 1970 UTC; a time without zone is UTC. 0 for anything else."""
+def is_text(value: str) -> bool:
+    """Whether a string can be written as UTF-8: what a command line holds of other bytes cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def moment(text: str) -> int | None:
+    """RFC 3339 as microseconds since 1970 UTC; a time without zone is UTC. None for anything else."""
     try:
         when = datetime.datetime.fromisoformat(text)
     except ValueError:
-        return 0
+        return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=datetime.UTC)
     return round(when.timestamp() * 1_000_000)
+
+
+def instant(text: str) -> int:
+    """The same of a record, which is never that old: 0 for what is no time."""
+    return moment(text) or 0
 
 
 class Calls:

@@ -80,7 +80,7 @@ def _key(folder: Path, keys: Path | None) -> bytes | None:
     if keys is not None:
         return KeyRing.load(keys).derive(LOG_LABEL)
     try:
-        return KeyRing.load(folder.absolute().parent / "keys").derive(LOG_LABEL)
+        return KeyRing.load(options.keys_of(folder, None)).derive(LOG_LABEL)
     except PolicyError:
         return None
 

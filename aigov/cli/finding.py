@@ -7,7 +7,6 @@ Invariants:
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import os
 import re
@@ -26,11 +25,12 @@ import typer
 from aigov.audit import records
 from aigov.audit.export import FORMATS, Format, Prove, exported
 from aigov.audit.gaps import SILENCE_S, gaps
+from aigov.audit.index import misplaced
 from aigov.audit.merkle import ProofError
 from aigov.audit.note import NoteError
 from aigov.audit.proof import prover
-from aigov.audit.search import Query, Stats, each, search, stats
-from aigov.audit.terms import instant
+from aigov.audit.search import Answer, Query, Stats, each, search, stats
+from aigov.audit.terms import moment
 from aigov.cli import options, show, switching, telling
 from aigov.cli.exits import Exit, Stop, cannot, usage
 
@@ -41,13 +41,15 @@ CLOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "kind": tuple(str(kind.__struct_config__.tag) for kind in records.KINDS),
     }
 )
-SPAN = re.compile(r"(\d{1,6})([smhdw])")
+SPAN = re.compile(r"([0-9]{1,6})([smhdw])")
+MOST_SHOWN = 10_000
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 Many = list[str] | None
-Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="From then on: 2026-01-31T12:00:00Z, or 24h, 7d.")]
-Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Before then, likewise.")]
-Person = Annotated[str, typer.Option("--person", metavar="ID", help="One person, by id; needs the policy's key.")]
+Maybe = str | None
+Since = Annotated[Maybe, typer.Option("--since", metavar="WHEN", help="From then on: 2026-01-31T12:00:00Z, 24h, 7d.")]
+Until = Annotated[Maybe, typer.Option("--until", metavar="WHEN", help="Before then, likewise.")]
+Person = Annotated[Maybe, typer.Option("--person", metavar="ID", help="One person, by id; needs the policy's key.")]
 Member = Annotated[str | None, typer.Option("--member-of", metavar="TENANT", help="That person in one tenant alone.")]
 Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The keys, if not beside the record.")]
 Ref = Annotated[Many, typer.Option("--actor", metavar="REF", help="A pseudonym, as records show it.")]
@@ -62,9 +64,9 @@ Entity = Annotated[Many, typer.Option("--entity", metavar="TYPE", help="A type o
 Policy = Annotated[Many, typer.Option("--policy", metavar="DIGEST", help="A policy version, or how its digest begins.")]
 Plugin = Annotated[Many, typer.Option("--plugin", metavar="NAME", help="A plugin.")]
 Kind = Annotated[Many, typer.Option("--kind", metavar="KIND", help="A kind of record; `call.*` likewise.")]
-About = Annotated[str, typer.Option("--call", metavar="ID", help="Everything about a call, a ticket or an id.")]
-Ticket = Annotated[str, typer.Option("--ticket", metavar="TICKET", help="The same, for a ticket.")]
-IndexAt = Annotated[Path | None, typer.Option("--index", metavar="FILE", help="The index, if not beside the record.")]
+About = Annotated[Maybe, typer.Option("--call", metavar="ID", help="Everything about a call, a ticket or an id.")]
+Ticket = Annotated[Maybe, typer.Option("--ticket", metavar="TICKET", help="The same, for a ticket.")]
+IndexAt = Annotated[Path | None, typer.Option("--index", metavar="FILE", help="The index, `*.index`, if not beside.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -78,9 +80,9 @@ def add(app: typer.Typer) -> None:
 
 def find(
     folder: options.Audit = options.AUDIT,
-    since: Since = "",
-    until: Until = "",
-    person: Person = "",
+    since: Since = None,
+    until: Until = None,
+    person: Person = None,
     member: Member = None,
     actor: Ref = None,
     role: Role = None,
@@ -94,8 +96,8 @@ def find(
     policy: Policy = None,
     plugin: Plugin = None,
     kind: Kind = None,
-    call: About = "",
-    ticket: Ticket = "",
+    call: About = None,
+    ticket: Ticket = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many, the newest.")] = 100,
     scan: Annotated[bool, typer.Option("--scan", help="Read the whole record instead of asking the index.")] = False,
     index: IndexAt = None,
@@ -107,10 +109,11 @@ def find(
     An outcome counts as its call's: `--tenant retail --outcome withheld` finds withheld answers of that
     tenant. Exits 0 where something was found, 1 where nothing was.
     """
-    if call and ticket:
+    if call is not None and ticket is not None:
         raise usage("`--call` and `--ticket` say the same; give one of them")
+    _check_index(folder, index)
     query = _query(
-        since, until, call or ticket,
+        since, until, _about(call, "--call") or _about(ticket, "--ticket"),
         person=_refs(folder, keys, person, member), actor=actor, role=role, tenant=tenant, action=action,
         resource=resource, verdict=verdict, outcome=outcome, reason=reason, entity=entity, policy=_begin(policy),
         plugin=plugin, kind=kind,
@@ -123,8 +126,7 @@ def find(
         taken = (time.perf_counter() - began) * 1000
         told = f"{show.counted(found.total, 'record')}, {len(found.records)} shown, {taken:.0f} ms"
         show.console(stderr=True).print(told + ("" if found.indexed else ", without an index"))
-    if found.missed:
-        raise cannot(f"{show.counted(found.missed, 'record')} could not be read; run `aigov audit verify`")
+    _check_missed(found)
     raise typer.Exit(Exit.OK if found.total else Exit.NO)
 
 
@@ -135,12 +137,17 @@ def show_records(
     as_json: options.AsJson = False,
 ) -> None:
     """Every record of one call, ticket or id. Exits 1 where there is none."""
+    _check_index(folder, index)
+    query = Query(about=_about(wanted, "ID"))
     with telling.reading(folder), show.meter("indexing", None) as meter:
-        found = search(folder, Query(about=wanted), limit=10_000, index=index, progress=meter.reach).records
-    telling.whole(found, as_json)
-    if not found and not as_json:
+        found = search(folder, query, limit=MOST_SHOWN, index=index, progress=meter.reach)
+    telling.whole(found.records, as_json)
+    if found.total > MOST_SHOWN:
+        show.console(stderr=True).print(f"{found.total} records, the last {MOST_SHOWN} shown")
+    _check_missed(found)
+    if not found.total and not as_json:
         show.console().print("no such record")
-    raise typer.Exit(Exit.OK if found else Exit.NO)
+    raise typer.Exit(Exit.OK if found.total else Exit.NO)
 
 
 def show_gaps(
@@ -163,13 +170,14 @@ def show_gaps(
 
 def show_stats(
     folder: options.Audit = options.AUDIT,
-    since: Since = "",
-    until: Until = "",
+    since: Since = None,
+    until: Until = None,
     index: IndexAt = None,
     as_json: options.AsJson = False,
 ) -> None:
     """The record in numbers: kinds, verdicts, reasons, what was found, who asked how often."""
-    query = _query(since, until, "") if since or until else None
+    _check_index(folder, index)
+    query = None if since is None and until is None else _query(since, until, "")
     with telling.reading(folder), show.meter("indexing", None) as meter:
         told = stats(folder, query, index=index, progress=meter.reach)
     if as_json:
@@ -182,9 +190,9 @@ def export(
     folder: options.Audit = options.AUDIT,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="`jsonl`, or `ocsf` (1.8.0).")] = "jsonl",
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="A file; else stdout.")] = None,
-    since: Since = "",
-    until: Until = "",
-    person: Person = "",
+    since: Since = None,
+    until: Until = None,
+    person: Person = None,
     member: Member = None,
     actor: Ref = None,
     tenant: Tenant = None,
@@ -195,23 +203,25 @@ def export(
     entity: Entity = None,
     policy: Policy = None,
     kind: Kind = None,
-    call: About = "",
+    call: About = None,
     index: IndexAt = None,
     keys: Keys = None,
 ) -> None:
     """Write records for another program, oldest first, a line each. Kept content never leaves this way.
 
     Each has the proof (C2SP tlog-proof) that it is in the log, null where no checkpoint covers it. A file (mode 0600)
-    is there whole or not at all. Exits 0, also where nothing was found.
+    is there whole or not at all, a pipe or a device is written to as it is. Exits 0, also where nothing was found.
     """
     if form not in FORMATS:
         raise usage(f"there is no format `{form}`; formats are {', '.join(FORMATS)}")
+    _check_index(folder, index)
     query = _query(
-        since, until, call, person=_refs(folder, keys, person, member), actor=actor, tenant=tenant, action=action,
-        resource=resource, verdict=verdict, reason=reason, entity=entity, policy=_begin(policy), kind=kind,
+        since, until, _about(call, "--call"), person=_refs(folder, keys, person, member), actor=actor, tenant=tenant,
+        action=action, resource=resource, verdict=verdict, reason=reason, entity=entity, policy=_begin(policy),
+        kind=kind,
     )  # fmt: skip
-    count = 0
-    with telling.reading(folder), show.meter("exporting", None, busy=out is None) as meter, _target(out) as file:
+    count, busy = 0, out is None
+    with telling.reading(folder), show.meter("exporting", None, busy=busy) as meter, _target(out, folder) as file:
         for line in exported(each(folder, query, index=index), cast("Format", form), _prover(folder)):
             file.write(line + b"\n")
             count += 1
@@ -219,7 +229,7 @@ def export(
     show.console(stderr=True).print(show.counted(count, "record"))
 
 
-def _query(since: str, until: str, about: str, **fields: Iterable[str] | None) -> Query:
+def _query(since: str | None, until: str | None, about: str, **fields: Iterable[str] | None) -> Query:
     """What the options ask for. Both `--person` and `--actor` are about the field `person`, and both have to hold."""
     given = {option: tuple(values) for option, values in fields.items() if values is not None}
     for option, values in given.items():
@@ -232,20 +242,38 @@ def _check_names(field: str, values: tuple[str, ...]) -> None:
     """Where all names are known, a misspelt one would find nothing and look like good news."""
     names = CLOSED.get(field, ())
     for value in values:
+        if not value or (field == "policy" and value == "*"):
+            raise usage(f"`--{field}` is given nothing")
         if names and value not in names and not value.endswith("*"):
             near = difflib.get_close_matches(value, names, 1)
             hint = f"did you mean `{near[0]}`?" if near else "there are " + ", ".join(f"`{name}`" for name in names)
             raise usage(f"`--{field} {value}` is not known; {hint}")
 
 
-def _when(text: str, option: str) -> int | None:
+def _about(name: str | None, option: str) -> str:
+    """What an answer shall be about, "" for everything; nothing, as an unset variable of a shell, is not everything."""
+    if name == "":
+        raise usage(f"`{option}` is given nothing")
+    return name or ""
+
+
+def _check_index(folder: Path, index: Path | None) -> None:
+    if index is not None and (why := misplaced(folder, index)):
+        raise usage(f"`--index {index}`: {why}")
+
+
+def _check_missed(found: Answer) -> None:
+    if found.missed:
+        raise cannot(f"{show.counted(found.missed, 'record')} could not be read; run `aigov audit verify`")
+
+
+def _when(text: str | None, option: str) -> int | None:
     """A time as microseconds since 1970: a date, or how long ago."""
-    if not text:
+    if text is None:
         return None
     if span := SPAN.fullmatch(text):
-        ago = datetime.timedelta(seconds=int(span[1]) * SECONDS[span[2]])
-        return round((datetime.datetime.now(datetime.UTC) - ago).timestamp() * 1_000_000)
-    if when := instant(text):
+        return time.time_ns() // 1000 - int(span[1]) * SECONDS[span[2]] * 1_000_000
+    if (when := moment(text)) is not None:
         return when
     raise usage(f"`{option} {text}` is no time; write 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 24h, 7d")
 
@@ -255,14 +283,16 @@ def _begin(digests: list[str] | None) -> list[str] | None:
     return [text if text.endswith("*") else text + "*" for text in digests] if digests else None
 
 
-def _refs(folder: Path, keys: Path | None, person: str, member: str | None) -> tuple[str, ...] | None:
+def _refs(folder: Path, keys: Path | None, person: str | None, member: str | None) -> tuple[str, ...] | None:
     """The pseudonyms of a person, None where nobody is asked for. Raises Stop for one whom nobody knows: nothing can
     be found then."""
     if not person:
         if member is not None:
             raise usage("`--member-of` says in which tenant a person is meant; name the person with `--person`")
+        if person is not None:
+            raise usage("`--person` is given nothing")
         return None
-    known = switching.people(keys or folder.absolute().parent / "keys", folder).refs(person, member)
+    known = switching.people(options.keys_of(folder, keys), folder).refs(person, member)
     if not known:
         raise Stop(Exit.NO, "nobody is known by that id, or they were erased")
     return known
@@ -277,16 +307,21 @@ def _prover(folder: Path) -> Prove | None:
 
 
 @contextmanager
-def _target(out: Path | None) -> Iterator[BinaryIO]:
+def _target(out: Path | None, folder: Path) -> Iterator[BinaryIO]:
     """Where an export goes: stdout, or a new file that takes its name when it is whole."""
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise usage(f"`--output {out}` lies in the record; nothing else belongs there")
+    if out.exists() and not out.is_file():  # a pipe or a device is written as it comes
+        with _opened(out, out, os.O_WRONLY) as file:
+            yield file
+        return
     draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _opened(draft, out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -294,6 +329,15 @@ def _target(out: Path | None) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
+
+
+def _opened(path: Path, named: Path, flags: int) -> BinaryIO:
+    why = ""
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "wb")
+    except OSError as error:
+        why = error.strerror or "unknown fault"
+    raise cannot(f"cannot write `{named}`: {why}")
 
 
 def _print_stats(told: Stats) -> None:

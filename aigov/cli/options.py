@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +20,8 @@ Tenant = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="The ten
 
 POLICIES = Path("policies")
 AUDIT = Path("audit")
+
+
+def keys_of(audit: Path, named: Path | None) -> Path:
+    """Where the keys are: in the folder that is named, or beside the record, wherever that is seen from."""
+    return named or Path(os.path.abspath(audit)).parent / "keys"

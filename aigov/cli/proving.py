@@ -44,7 +44,7 @@ def init(
     as_json: options.AsJson = False,
 ) -> None:
     """Begin a log, unless one is there, and print its public key: keep that where nobody writes who writes here."""
-    ring, why, key = KeyRing.load(keys or folder.absolute().parent / "keys"), "", None
+    ring, why, key = KeyRing.load(options.keys_of(folder, keys)), "", None
     try:
         if checkpoints.vkey(folder) is None:
             Log.open(folder, key=ring.derive(LOG_LABEL)).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from aigov.audit.records import (
     ReviewDecided,
     new_id,
 )
-from aigov.audit.search import Query, search, stats
+from aigov.audit.search import Query, each, search, stats
 from aigov.audit.terms import FIELDS, glimpsed, instant, words
 
 Open = Callable[..., Log]
@@ -114,7 +115,7 @@ def test_the_index_finds_what_reading_everything_finds(told: Path, query: Query,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(indexes, "BLOCK", block * 8)
         patch.setattr(bits, "BLOCK", block * 8)
-        place = told.with_name(f"index-{block}")
+        place = told.with_name(f"{block}.index")
         with_index = search(told, query, limit=limit, index=place)
     without = search(told, query, limit=limit, scan=True)
     assert (with_index.total, with_index.records) == (without.total, without.records)
@@ -300,7 +301,7 @@ def wreck_version(path: Path) -> None:
     "wreck", [wreck_bits, wreck_state, wreck_table, wreck_file, wreck_pages, wreck_version, lambda path: path.unlink()]
 )
 def test_a_damaged_index_is_made_anew(told: Path, tmp_path: Path, wreck: Callable[[Path], None]) -> None:
-    place, query = tmp_path / "index", Query(where=(("person", (PEOPLE[0],)), ("kind", ("call.*",))))
+    place, query = tmp_path / "other.index", Query(where=(("person", (PEOPLE[0],)), ("kind", ("call.*",))))
     before = search(told, query, index=place)
     wreck(place)
     assert search(told, query, index=place) == before
@@ -308,9 +309,20 @@ def test_a_damaged_index_is_made_anew(told: Path, tmp_path: Path, wreck: Callabl
 
 
 def test_an_index_of_another_log_is_not_used(told: Path, sealed: Path, tmp_path: Path) -> None:
-    place = tmp_path / "index"
+    place = tmp_path / "other.index"
     assert search(told, Query(), index=place).total != 11
     assert search(sealed, Query(), index=place).total == 11
+
+
+@pytest.mark.parametrize("name", ["seg/00000000.jsonl", "seg/new.index", "../notes.txt", "../index"])
+def test_an_index_never_takes_the_place_of_anything_else(copy: Path, name: str) -> None:
+    place = copy / name
+    (copy.parent / "notes.txt").write_text("not an index, and not to be deleted as a damaged one")
+    before = {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()}
+    for ask in (search, stats):
+        with pytest.raises(ValueError, match="index"):
+            ask(copy, Query(), index=place)
+    assert {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()} == before
 
 
 def test_a_log_put_back_to_an_older_state_gets_a_new_index(copy: Path) -> None:
@@ -328,8 +340,32 @@ def test_a_hit_that_is_no_record_any_more_is_not_shown(copy: Path) -> None:
     assert (found.total, found.missed) == (total - 1, 1)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["indexed before", "indexed since"])
+def test_an_id_whose_record_was_changed_is_not_called_unknown(copy: Path, again: bool) -> None:
+    intent = search(copy, Query(where=(("kind", ("call.intent",)),)), limit=1).records[0]
+    path = copy / "seg/00000000.jsonl"
+    kept = path.read_bytes().splitlines(keepends=True)
+    line = kept[intent["seq"]]
+    kept[intent["seq"]] = line.replace(b'"kind":"call.intent"', b'"kind":"call.intend"')
+    path.write_bytes(b"".join(kept))
+    if again:
+        beside(copy).unlink()
+    found = search(copy, Query(about=intent["id"]))
+    assert (found.records, found.missed) == ((), 1)
+    found = search(copy, Query(about=intent["call"]))
+    assert ([record["kind"] for record in found.records], found.missed) == (["call.outcome"], 1)
+
+
+@pytest.mark.parametrize("value", ["\udcff", "re\udcff*", "\udcff*"])
+def test_what_is_no_text_is_found_nowhere(told: Path, value: str) -> None:
+    for scan in (False, True):
+        found = search(told, Query(where=(("tenant", (value,)),)), scan=scan)
+        assert (found.total, found.missed) == (0, 0)
+        assert search(told, Query(about=value), scan=scan).total == 0
+
+
 def test_an_index_that_lies_shows_nothing_that_is_not_so(told: Path, tmp_path: Path) -> None:
-    place = tmp_path / "index"
+    place = tmp_path / "other.index"
     search(told, Query(), index=place)
     with sqlite3.connect(place) as base:
         base.execute("UPDATE term SET value = 'lies' WHERE field = 'tenant' AND value = 'retail'")
@@ -339,16 +375,34 @@ def test_an_index_that_lies_shows_nothing_that_is_not_so(told: Path, tmp_path: P
     assert found.missed > 0
 
 
-@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
 def test_beside_a_folder_that_takes_no_index_the_log_is_read(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    copy: Path, told: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
+    queries = [None, Query(where=(("kind", ("call.*",)),)), Query(where=(("tenant", ("retail",)),), since=1)]
+    indexed = [(stats(log, query), list(each(log, query or Query()))) for log in (copy, told) for query in queries]
+
     def refuse(*arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(indexes, "make_database", refuse)
+    for log in (copy, told):
+        beside(log).unlink()
     found = search(copy, Query(where=(("kind", ("call.*",)),)))
     assert (found.total, found.indexed) == (8, False)
+    read = [(stats(log, query), list(each(log, query or Query()))) for log in (copy, told) for query in queries]
+    assert read == indexed
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+        search(copy, Query(), index=copy.parent / "named.index")
+
+
+def test_an_index_that_cannot_be_opened_where_it_lies_is_gone_without(copy: Path) -> None:
+    query = Query(where=(("kind", ("call.*",)),))
+    assert search(copy, query).indexed
+    beside(copy).unlink()
+    beside(copy).mkdir()
+    found = search(copy, query)
+    assert (found.total, found.indexed, stats(copy).records) == (8, False, 11)
 
 
 def test_a_folder_that_is_not_there_leaves_no_index(tmp_path: Path) -> None:

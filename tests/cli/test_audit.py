@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -210,6 +212,30 @@ def test_a_time_that_is_none_and_a_format_that_is_none_exit_4(aigov, log) -> Non
     assert aigov("audit", "export", "--format", "xml").code == Exit.USAGE
 
 
+@pytest.mark.parametrize("when", ["999999w", "1970-01-01", "1969-12-31T23:59:59-10:00", "0001-01-01T00:00:00+23:59"])
+def test_a_time_before_every_record_bounds_nothing(aigov, log, when: str) -> None:
+    every = aigov("audit", "search", "--json").out
+    assert aigov("audit", "search", "--since", when, "--json").out == every
+    assert aigov("audit", "search", "--until", when).code == Exit.NO
+
+
+@pytest.mark.parametrize("option", ["since", "until", "person", "actor", "tenant", "policy", "kind", "call", "ticket"])
+def test_an_option_that_is_given_nothing_is_not_passed_over(aigov, log, option: str) -> None:
+    """As a variable of a shell that was never set leaves it: everybody's records are not the answer."""
+    for command in ("search", "export") if option != "ticket" else ("search",):
+        ran = aigov("audit", command, f"--{option}", "")
+        assert (ran.code, ran.out, f"--{option}" in ran.err) == (Exit.USAGE, "", True)
+    assert aigov("audit", "show", "").code == Exit.USAGE
+
+
+def test_a_record_that_was_changed_is_not_called_unknown(aigov, log) -> None:
+    intent = told(aigov("audit", "search", "--kind", "call.intent", "--json"))[0]
+    segment(log).write_bytes(segment(log).read_bytes().replace(b'"kind":"call.intent"', b'"kind":"call.intend"'))
+    for given in (("show", intent["id"]), ("show", intent["id"], "--json"), ("search", "--call", intent["id"])):
+        ran = aigov("audit", *given)
+        assert (ran.code, "aigov audit verify" in ran.err, "no such" in ran.out) == (Exit.CANNOT, True, False)
+
+
 @pytest.mark.parametrize(
     ("option", "name", "near"),
     [
@@ -256,6 +282,44 @@ def test_an_export_is_whole_or_not_there(aigov, log, tmp_path) -> None:
     assert aigov("audit", "export", "--audit", tmp_path / "none", "-o", tmp_path / "other").code == Exit.CANNOT
     assert not (tmp_path / "other").exists()
     assert [path.name for path in tmp_path.glob(".*.tmp")] == []
+
+
+def test_an_export_takes_the_place_of_nothing_but_a_file_outside_of_the_record(aigov, log, tmp_path) -> None:
+    before = {path: path.read_bytes() for path in log.rglob("*") if path.is_file()}
+    for name in ("seg/00000000.jsonl", "export.jsonl", "../audit/checkpoint"):
+        assert aigov("audit", "export", "-o", log / name).code == Exit.USAGE
+    assert {path: path.read_bytes() for path in log.rglob("*") if path.is_file()} == before
+    for place in (tmp_path, tmp_path / "nowhere" / "out"):
+        ran = aigov("audit", "export", "-o", place)
+        assert (ran.code, f"cannot write `{place}`" in ran.err) == (Exit.CANNOT, True)
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        assert aigov("audit", "export", "-o", tmp_path / "pipe").code == Exit.OK
+        assert read.result(30).count(b"\n") == len(segment(log).read_bytes().splitlines())
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_an_index_is_a_file_of_that_name_outside_of_the_record(aigov, log, tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("not an index")
+    before = segment(log).read_bytes()
+    for command in (("search",), ("stats",), ("show", "x"), ("export",)):
+        for place in (segment(log), log / "x.index", tmp_path / "notes.txt"):
+            ran = aigov("audit", *command, "--index", place)
+            assert (ran.code, "--index" in ran.err) == (Exit.USAGE, True)
+    assert ((tmp_path / "notes.txt").read_text(), segment(log).read_bytes()) == ("not an index", before)
+    assert aigov("audit", "search", "--index", tmp_path / "other.index").code == Exit.OK
+
+
+def test_what_lies_beside_the_record_is_found_from_inside_of_it(aigov, log, monkeypatch) -> None:
+    before = sorted(path.name for path in log.rglob("*"))
+    vkey = aigov("audit", "init", log).out
+    monkeypatch.chdir(log / "seg")
+    assert told(aigov("audit", "verify", "..", "--json"))[0]["keyed"]
+    assert aigov("audit", "search", "--audit", "..", "--person", "dana").code == Exit.OK
+    assert aigov("audit", "init", "..").out == vkey
+    assert sorted(path.name for path in log.rglob("*")) == before
+    assert (log.parent / "audit.index").exists()
 
 
 def test_an_export_to_stdout_is_json_lines(aigov, log) -> None:
