@@ -62,7 +62,6 @@ class Publisher:
         self._tiles = Tiles(folder, disk)
         self._lock: int | None = None
         self._edge = Edge()
-        self._loose: list[Path] = []
         self._private: dict[str, bytes] = {}
         self.at = 0.0
         self.covered = 0
@@ -136,11 +135,11 @@ class Publisher:
         root = tree.root()
         if edge.root() != root:
             raise Damaged("two ways to compute the root disagree; run `aigov audit verify`")
-        self._loose += self._tiles.keep(full, edge)  # 5
+        self._tiles.keep(full, edge)  # 5
         self._edge = edge
-        if sealed or end.records - head.records < RECORDS:  # not where many records are waiting to be signed
-            self._tiles.settle(self._loose)
-            self._loose = []
+        settles = sealed or end.records - head.records < RECORDS  # not where many records are waiting to be signed
+        if settles:
+            self._settle(head, end.records)
         now = timestamp(time.time_ns())
         rotated = bool(head.next_key)
         state = Head(
@@ -150,7 +149,7 @@ class Publisher:
             offset=end.offset, bytes=end.bytes, cosigner=head.cosigner,
             epoch=head.epoch + rotated, key_ts=now if rotated else head.key_ts,
             checkpoints=head.checkpoints + 1, sealed=sealed, ts=now,
-            tiled=head.tiled if self._loose else end.records,
+            tiled=end.records if settles else head.tiled,
         )  # fmt: skip
         heads.write(self._disk, self._folder, state, self._key)
         self._announce(state)  # 6
@@ -204,15 +203,23 @@ class Publisher:
             if head.tiled < head.records:
                 self._edge = self._rebuilt(head)
 
+    def _settle(self, head: Head, records: int) -> None:
+        """Make durable what no signed state says is: others may have kept those tiles, and been killed."""
+        paths = self._tiles.full(head.tiled, records)
+        if not all(map(Path.exists, paths)):
+            self._rebuilt(head)
+        self._tiles.settle(paths)
+
     def _rebuilt(self, head: Head) -> Edge:
         """The edge from the records themselves; tiles that were lost are written again."""
-        edge = Edge()
+        edge, made = Edge(), list[Path]()
         for line in _lines(self._folder, (0, 0), End(head.records, head.segment, head.offset, "", 0)):
             for tile in edge.extend([bytes.fromhex(link(line))]):
                 if self._tiles.stored(tile.level, tile.at) != tile.data:
-                    self._loose += self._tiles.keep([tile], Edge())
+                    made += self._tiles.keep([tile], Edge())
         if edge.size != head.records or edge.root().hex() != head.root:
             raise Damaged("the records are not those that were signed; run `aigov audit verify`")
+        self._tiles.settle(made)
         return edge
 
     def _read(self, head: Head, end: End, own: Mapping[int, str]) -> _Read:

@@ -107,6 +107,16 @@ class Tiles:
             self._write(_partial(self.path(tile.level, tile.at)) / str(width), tile.data)
         return paths
 
+    def full(self, start: int, end: int) -> list[Path]:
+        """Where the tiles lie that became full while the tree grew from `start` leaves to `end`."""
+        paths: list[Path] = []
+        level = 0
+        while start < end:
+            start, end = start >> HEIGHT, end >> HEIGHT
+            paths += [self.path(level, at) for at in range(start, end)]
+            level += 1
+        return paths
+
     def settle(self, paths: Iterable[Path]) -> None:
         """Make full tiles durable; written anew where a sync failed before, for none is repeated. Raises OSError."""
         folders: set[Path] = set()

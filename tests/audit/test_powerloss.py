@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import aigov
-from aigov.audit import checkpoints
+from aigov.audit import checkpoints, publish
 from aigov.audit.disk import Disk
 from aigov.audit.living import Living
 from aigov.audit.log import Log
@@ -172,3 +172,60 @@ def test_a_half_written_note_is_not_taken_for_one(folder: Path, kit: Any) -> Non
     shutil.rmtree(folder)
     folder.mkdir()
     assert checkpoints.written(folder, texts[0]) is None
+
+
+class Kept(Disk):
+    """A disk that remembers which files were made durable."""
+
+    def __init__(self) -> None:
+        self.synced: set[int] = set()
+
+    def sync(self, handle: int) -> None:
+        super().sync(handle)
+        self.synced.add(os.fstat(handle).st_ino)
+
+    def lose_tiles(self, folder: Path) -> int:
+        """What a power loss may take of the full tiles."""
+        full = [path for path in (folder / "tile").rglob("*") if path.is_file() and path.parent.suffix != ".p"]
+        lost = [path for path in full if path.stat().st_ino not in self.synced]
+        for path in lost:
+            path.unlink()
+        return len(lost)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_tiles_that_another_process_left_to_the_disk_are_made_durable_or_made_anew(
+    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0)
+    disk = Kept()
+    first, second = (Store(folder, key=kit.key, disk=disk, patience=5) for _ in range(2))
+    first.open()
+    first.write([PluginFault(plugin="p")] * publish.RECORDS)
+    first.cover()  # many records are waiting: their tiles are not synced yet
+    if killed:
+        first.drop()
+    second.open()
+    second.write([PluginFault(plugin="p")])
+    second.cover()
+    first.drop()
+    second.drop()
+    disk.lose_tiles(folder)
+    Log.open(folder, key=kit.key).close()
+    assert verify(folder).status == Status.WHOLE
+
+
+def test_a_tile_that_vanishes_before_it_is_durable_is_made_anew(
+    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SECONDS", 0)
+    disk = Kept()
+    held = Store(folder, key=kit.key, disk=disk, patience=5)
+    held.open()
+    held.write([PluginFault(plugin="p")] * publish.RECORDS)
+    held.cover()
+    assert disk.lose_tiles(folder) == publish.RECORDS // 256
+    held.seal()
+    held.drop()
+    assert disk.lose_tiles(folder) == 0
+    assert verify(folder).status == Status.WHOLE
