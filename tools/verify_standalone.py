@@ -244,7 +244,7 @@ class Verifier:
         """The segment files in order, where the records of each end, and how many bytes follow."""
         base = os.path.join(self.folder, "seg")
         there = [(place, name) for place, _, files in os.walk(self.folder) for name in files if name.endswith(".jsonl")]
-        names = sorted(name for name in os.listdir(base) if re.fullmatch(r"\d{8}\.jsonl", name))  # last: writers add
+        names = sorted(name for name in os.listdir(base) if re.fullmatch(r"[0-9]{8}\.jsonl", name))  # last: writers add
         if names != [f"{number:08d}.jsonl" for number in range(len(names))]:
             self.fault(TAMPERED, "seg", "a segment is missing")
         for place in sorted({place for place, name in there if place != base or name not in names}):
@@ -255,7 +255,7 @@ class Verifier:
             if at + 1 < len(names):  # a sync failed: the next segment says where this one ends
                 with open(os.path.join(base, names[at + 1]), "rb") as file:
                     first = file.readline(MAX_LINE + 1).removesuffix(b"\n")
-                left = re.search(rb'"bytes":(\d+),.*"kind":"segment.abandoned",.*"segment":(\d+),', first)
+                left = re.search(rb'"bytes":(\d{1,16}),.*"kind":"segment.abandoned",.*"segment":(\d{1,16}),', first)
                 end = min(size, int(left[1])) if left and int(left[2]) == int(name[:8]) else size
             found.append((os.path.join(base, name), end, size - end))
         return found

@@ -24,9 +24,9 @@ from aigov.audit.disk import open_regular
 from aigov.audit.records import MAX_BYTES
 
 SEGMENTS = "seg"
-SEGMENT_NAME = re.compile(r"\d{8}\.jsonl")
+SEGMENT_NAME = re.compile(r"[0-9]{8}\.jsonl")
 BLOCK = 1 << 20
-_ABANDONED = re.compile(rb'"bytes":(\d+),.*"kind":"segment\.abandoned",.*"segment":(\d+),')
+_ABANDONED = re.compile(rb'"bytes":(\d{1,16}),.*"kind":"segment\.abandoned",.*"segment":(\d{1,16}),')
 OVERLONG = b""  # stands for a line over the limit; like an empty line it is no record
 
 

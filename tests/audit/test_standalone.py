@@ -283,6 +283,19 @@ def test_a_checkpoint_that_is_too_long_is_none_to_both(copy: Path, standalone: M
         assert (int(verify(copy).status), judged(standalone, copy)) == (said, said), count
 
 
+def test_a_segment_is_named_in_ascii_to_both(copy: Path, standalone: ModuleType) -> None:
+    (copy / "seg/00000000.jsonl").rename(copy / "seg/\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660.jsonl")
+    assert (int(verify(copy).status), judged(standalone, copy)) == (1, 1)
+
+
+def test_a_number_without_end_at_the_beginning_of_a_segment_is_tampering_to_both(
+    copy: Path, standalone: ModuleType
+) -> None:
+    line = f'{{"bytes":{"9" * 5000},"error":"","kind":"segment.abandoned","segment":0,"v":""}}\n'
+    (copy / "seg/00000001.jsonl").write_text(line)
+    assert (int(verify(copy).status), judged(standalone, copy)) == (1, 1)
+
+
 BUSY = """
 import sys, time
 from pathlib import Path
