@@ -49,6 +49,7 @@ class Log:
         self._disk = disk or Disk()
         self._settings = settings or AuditSettings()
         self._closed = False
+        _LOGS.add(self)  # before it holds anything: another thread may fork while it is opened
         self._begin()
 
     @classmethod
@@ -83,7 +84,6 @@ class Log:
             with suppress(AuditUnavailable):
                 log.close()
             raise AuditUnavailable(why)
-        _reset_after_fork(log)
         return log
 
     def obey(self, settings: AuditSettings) -> None:
@@ -209,13 +209,11 @@ class Log:
         raise AuditUnavailable(TOO_SLOW)
 
 
-def _reset_after_fork(log: Log) -> None:
-    """Have a forked child start over. The system keeps the callback for good, so it holds the log weakly."""
-    reference = weakref.ref(log)
+def _after_fork() -> None:
+    """Have a forked child start over."""
+    for log in list(_LOGS):
+        log._after_fork()
 
-    def after_fork() -> None:
-        forked = reference()
-        if forked is not None:
-            forked._after_fork()
 
-    os.register_at_fork(after_in_child=after_fork)
+_LOGS: weakref.WeakSet[Log] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

@@ -7,6 +7,7 @@ import errno
 import gc
 import itertools
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -512,3 +513,43 @@ def test_a_child_does_not_keep_its_dead_parents_locks(opened: Open, folder: Path
         assert verify(folder, kit.key).status == Status.WHOLE
     finally:
         os.killpg(process.pid, 9)
+
+
+FORKED_WHILE_OPENING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from aigov.audit.disk import Disk
+from aigov.audit.log import Log
+from aigov.audit.records import CallIntent
+joined, forked = threading.Event(), threading.Event()
+class Slow(Disk):
+    def sync_folder(self, folder):
+        super().sync_folder(folder)
+        if folder.name == "writers":
+            joined.set()
+            forked.wait(30)
+def use():
+    log = Log.open(Path(sys.argv[1]), key=b"k" * 32, disk=Slow())
+    log.append(CallIntent(call="begun", action="a", resource="r"))
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=use).start()
+joined.wait(30)
+child = os.fork()
+if child:
+    print(child, flush=True)
+    forked.set()
+time.sleep(60)
+"""
+
+
+def test_a_child_that_is_forked_while_a_log_is_opened_holds_nothing_of_it(folder: Path, kit: Any) -> None:
+    parent = kit.run(FORKED_WHILE_OPENING, folder)
+    child = int(parent.stdout.readline())
+    try:
+        assert parent.wait(30) == -signal.SIGKILL
+        Log.open(folder, key=kit.key).close()
+        assert verify(folder).orphaned_calls == 1
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.communicate(timeout=30)
+    assert verify(folder).status == Status.WHOLE
