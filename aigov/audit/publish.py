@@ -85,6 +85,7 @@ class Publisher:
         """
         with self._held():
             head = self.head()
+            self._forget(head)
             self._announce(head)
             self.covered, self.at = head.records, time.monotonic()
             waiting = end.records - head.records
@@ -171,6 +172,11 @@ class Publisher:
         checkpoints.publish(self._disk, self._folder, note)
         if head.next_key:
             self._end_epoch(head)
+
+    def _forget(self, head: Head) -> None:
+        """Keep no key in memory whose epoch another process ended: it would sign what was signed with it anew."""
+        serving = {head.key, head.epoch_key, head.cosigner}
+        self._private = {vkey: private for vkey, private in self._private.items() if vkey in serving}
 
     def _end_epoch(self, head: Head) -> None:
         """Destroy the key of an epoch whose last checkpoint is published."""

@@ -219,3 +219,22 @@ def test_a_record_counts_only_checkpoints_that_are_there_whoever_was_killed_befo
     assert verify(folder).status == Status.INCOMPLETE
     Log.open(folder, key=kit.key).close()
     assert verify(folder).status == Status.WHOLE
+
+
+def test_no_process_remembers_the_key_of_an_epoch_that_another_one_ended(folder: Path, kit: Any) -> None:
+    first, second = (Store(folder, key=kit.key, disk=Disk(), patience=5) for _ in range(2))
+    first.open()
+    first.write([RECORD])
+    first.cover()
+    second.open()
+    second.rotate_key()
+    second.write([RECORD])
+    second.rotate_key()
+    first.cover()
+    head = first._publisher.head()
+    assert set(first._publisher._private) <= {head.key, head.epoch_key}
+    first.seal()
+    second.seal()
+    for store_ in (first, second):
+        store_.drop()
+    assert verify(folder).status == Status.WHOLE
