@@ -350,7 +350,7 @@ class Store:
         """All the steps, for what there is to say once the log's end is known."""
         failed: Broken | None = None
         with self._appending() as found:
-            found += self._rotate_if_due() if rotate else ()
+            found[:0] = self._rotate_if_due() if rotate else ()  # what a new segment begins with
             records = say()
             results = self._put([*found, *records])
         try:

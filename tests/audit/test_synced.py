@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from aigov.audit import canonical, reader, synced
-from aigov.audit.disk import Busy
+from aigov.audit import store as store_module
+from aigov.audit.disk import Busy, Disk
 from aigov.audit.log import Log
 from aigov.audit.orphans import orphans
 from aigov.audit.records import PluginFault
@@ -559,3 +560,37 @@ def test_syncs_that_fail_here_and_there_lose_nothing_of_four_writers(folder: Pat
     assert len(written) == written.total()
     report = verify(folder, kit.key)
     assert report.status == Status.WHOLE, report.problems
+
+
+class Lost(BaseException):
+    """This process was killed."""
+
+
+def test_a_segment_begins_by_saying_that_the_one_before_was_abandoned_whatever_else_there_is_to_say(
+    hold: Hold, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Disk):
+        fault: BaseException | None = None
+
+        def sync(self, handle: int) -> None:
+            if self.fault is not None and os.fstat(handle).st_ino == (folder / "seg/00000000.jsonl").stat().st_ino:
+                raise self.fault
+            super().sync(handle)
+
+    disks = Failing(), Failing()
+    first, second, third = hold(disks[0]), hold(disks[1]), hold()
+    disks[1].fault = Lost()
+    with pytest.raises(Lost):
+        second.write([record("lost")])
+    second.drop()
+    third._tail.catch_up()  # it knows of a line that will be taken back
+    with open(folder / "seg/00000000.jsonl", "ab") as file:
+        file.write(b'{"torn')
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "SEGMENT_BYTES", 1)
+        disks[0].fault = OSError(errno.EIO, "a fault on order")
+        first.write([record("first")])
+    third.write([record("third")])
+    assert plugins(folder) == ["first", "third"]
+    end(first, third)
+    assert verify(folder).status == Status.WHOLE
