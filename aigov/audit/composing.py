@@ -3,6 +3,7 @@
 Invariants:
 * Every line that one writer makes carries its id and the next number of its own count; a gap in it is tampering.
 * Times never go back from one line to the next, unless the line between them says that the clock was set.
+* A writer that gave no sign of life for a while says so before anything else, by the clock as it was before it was set.
 * A record that has no canonical form is left out of the lines, and stands in the results as what it is.
 """
 
@@ -19,10 +20,11 @@ import msgspec
 
 from aigov.audit.canonical import Envelope, NotARecord, Writer, encode, link, micros, timestamp
 from aigov.audit.end import End, Moment
-from aigov.audit.records import SCHEMA, ClockStep, Record, SegmentAbandoned
+from aigov.audit.records import SCHEMA, ClockStep, Record, SegmentAbandoned, WriterStart
 from aigov.audit.values import new_ids
 
 STEP_US = 1_000_000
+ASLEEP_US = 90_000_000  # there is a sign of life each minute, and two minutes without one are silence (`pulse.py`)
 APART_NS = 50_000_000
 
 
@@ -58,20 +60,41 @@ class Composer:
         self._pid = os.getpid()  # a forked child gets a composer of its own
         self._version = _version()
 
-    def compose(self, records: Sequence[Record], end: End) -> Composed:
-        """The lines of `records` after `end`, each bound to the one before. Changes nothing."""
-        now = moment(self.boot)  # of the batch: it is one write
+    def now(self) -> Moment:
+        """Now, by both clocks."""
+        return moment(self.boot)
+
+    def compose(self, records: Sequence[Record], end: End, *, slept: bool = False) -> Composed:
+        """The lines of `records` after `end`, each bound to the one before. Changes nothing.
+
+        `slept`: this writer gave no sign of life for a while, and did not say so yet.
+        """
+        now = self.now()  # of the batch: it is one write
         step = stepped(end.at, now) if records else None
-        if step is None:
+        slept = bool(records and end.records) and (slept or silence_us(end.at, now) > ASLEEP_US)
+        if step is None and not slept:
             return self._lines(records, end, now, self.wseq)
+        return self._said_first(records, end, now, step, slept)
+
+    def _said_first(
+        self, records: Sequence[Record], end: End, now: Moment, step: ClockStep | None, slept: bool
+    ) -> Composed:
+        """The lines of `records` after what has to be said of the time before them."""
         # A segment has to begin by saying that the one before was abandoned; that line takes the time before it.
         first = int(isinstance(records[0], SegmentAbandoned))
-        before = now._replace(wall_us=end.at.wall_us) if end.at is not None else now
+        starts = first + int(slept and isinstance(next(iter(records[first:]), None), WriterStart))
+        before, unset = _before(end.at, now), now if step is None else _unset(end.at, now)
+        own: list[Record] = [WriterStart()] if slept and starts == first else []
         parts = [self._lines(records[:first], end, before, self.wseq)]
-        for more in ([step], records[first:]):
-            parts.append(self._lines(more, parts[-1].end, now, parts[-1].wseq))
-        results = [*parts[0].results, *parts[2].results]
-        return Composed(results, b"".join(part.data for part in parts), parts[2].end, parts[2].wseq)
+        for more, at in (
+            (records[first:starts], unset),
+            (own, unset),
+            ([step] if step is not None else [], now),
+            (records[starts:], now),
+        ):
+            parts.append(self._lines(more, parts[-1].end, at, parts[-1].wseq))
+        results = [result for part in (parts[0], parts[1], parts[4]) for result in part.results]
+        return Composed(results, b"".join(part.data for part in parts), parts[4].end, parts[4].wseq)
 
     def _lines(self, records: Sequence[Record], end: End, now: Moment, wseq: int) -> Composed:
         results: list[Result] = []
@@ -124,6 +147,23 @@ def stepped(before: Moment | None, now: Moment) -> ClockStep | None:
     elif not goes_back:
         return None
     return ClockStep(step_us=abs(step_us), back=step_us < 0) if goes_back or abs(step_us) >= STEP_US else None
+
+
+def _before(last: Moment | None, now: Moment) -> Moment:
+    """The moment of the last line, as far as this start of the machine knows it."""
+    if last is None:
+        return now
+    return last if last.boot == now.boot else now._replace(wall_us=last.wall_us)
+
+
+def _unset(last: Moment | None, now: Moment) -> Moment:
+    """Now, by the wall clock as it was before it was set."""
+    return now if last is None else now._replace(wall_us=last.wall_us + silence_us(last, now))
+
+
+def silence_us(before: Moment | None, now: Moment) -> int:
+    """How long ago a moment of the same start of the machine was, by the monotonic clock; 0 for any other."""
+    return max(0, now.mono_us - before.mono_us) if before is not None and before.boot == now.boot else 0
 
 
 def moment_of(entry: Any) -> Moment:

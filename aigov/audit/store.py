@@ -176,8 +176,8 @@ class Store:
 
     @property
     def idle(self) -> float:
-        """Seconds since the log was last seen to grow."""
-        return time.monotonic() - self._tail.grew_at
+        """Seconds since the last record that is known was made."""
+        return self._tail.idle_us / 1e6
 
     def cover(self) -> None:
         """Sign what is not signed yet. Raises OSError, Damaged, HeadAltered, KeyUnusable."""
@@ -383,7 +383,7 @@ class Store:
 
     def _put(self, records: Sequence[Record]) -> list[Result]:
         """Steps 3 and 4. Raises OSError, and then nothing was written."""
-        batch = self._composer.compose(records, self._tail.end)
+        batch = self._composer.compose(records, self._tail.end, slept=self._tail.slept)
         if batch.data:
             try:
                 self._disk.write_all(self._segments.handle, batch.data)

@@ -10,14 +10,13 @@ Invariants:
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from aigov.audit.canonical import NotARecord, decode, link
-from aigov.audit.composing import Composed, Composer, moment_of
+from aigov.audit.composing import ASLEEP_US, Composed, Composer, moment_of, silence_us
 from aigov.audit.disk import reason
 from aigov.audit.end import Damaged, End, Moment
 from aigov.audit.head import Head
@@ -40,8 +39,14 @@ class Tail:
         self._base: End | None = None
         self._unsure: list[tuple[int, int, int]] = []
         self._sure = (0, 0)
+        self._grew_at = composer.now()
         self.end = End(0, 0, 0, "", 0)
-        self.grew_at = time.monotonic()
+        self.slept = False  # nobody gave a sign of life that this writer saw, and it did not say so yet
+
+    @property
+    def idle_us(self) -> int:
+        """Microseconds since the last record that is known was made."""
+        return silence_us(self._grew_at, self._composer.now())
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -125,6 +130,7 @@ class Tail:
     def catch_up(self) -> list[Record]:
         """Take note of what other processes appended. Returns what the log has to be told about it."""
         self._segments.check_in_place()
+        self.slept = self.slept or self.idle_us > ASLEEP_US
         failed = self._synced.failed(self.end.segment)
         while self._segments.has_next() and (failed is None or begun(self._folder, self.end.segment + 1)):
             self._pass_on()
@@ -174,7 +180,7 @@ class Tail:
         whole, newline, torn = block.rpartition(b"\n")
         if newline:
             self.end = self._end_after(whole.rpartition(b"\n")[2], size - len(torn))
-            self.grew_at = time.monotonic()
+            self._grew()
         elif start > self.end.offset:
             raise Damaged("a line over the limit")
         return len(torn)
@@ -195,12 +201,19 @@ class Tail:
         """Lines of this writer stand in the file. They may still be lost."""
         self._unsure.append((batch.end.segment, batch.end.offset, self._composer.wseq))
         self.end, self._composer.wseq = batch.end, batch.wseq
-        self.grew_at = time.monotonic()
+        self._grew()
+
+    def _grew(self) -> None:
+        """The last record is as old as it says, not as old as it is known."""
+        at = self.end.at
+        self._grew_at = at if at is not None and at.boot == self._composer.boot else self._composer.now()
 
     def durable(self, segment: int, offset: int) -> None:
         """Everything up to there is durable."""
         self._sure = max(self._sure, (segment, offset))
-        self._unsure = [batch for batch in self._unsure if batch[:2] > (segment, offset)]
+        left = [batch for batch in self._unsure if batch[:2] > (segment, offset)]
+        self.slept = self.slept and len(left) == len(self._unsure)  # what was written began by saying so
+        self._unsure = left
 
     def rotate(self) -> None:
         """Go on in a new segment; everything in this one is durable. Raises OSError."""

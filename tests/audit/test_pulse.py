@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aigov.audit import composing, orphans, reader, worker
-from aigov.audit.composing import stepped
+from aigov.audit.composing import Receipt, stepped
 from aigov.audit.disk import Disk
 from aigov.audit.end import Moment
 from aigov.audit.log import Log
@@ -19,6 +19,7 @@ from aigov.audit.pulse import BACK, SILENT, Pulse
 from aigov.audit.records import ClockStep, PluginFault
 from aigov.audit.store import Store
 from aigov.audit.verify import Status, verify
+from benchmarks.tampering.loggers import Aigov, Held
 
 Open = Callable[..., Log]
 RECORD = PluginFault(plugin="p")
@@ -69,7 +70,7 @@ def kinds(folder: Path) -> list[str]:
     return [str(record["kind"]) for record in reader.records(folder)]
 
 
-@pytest.mark.parametrize("wall_us", [-HOUR_US, -2, 2 * MINUTE_US, HOUR_US])
+@pytest.mark.parametrize("wall_us", [-HOUR_US, -20, 2 * MINUTE_US, HOUR_US])
 def test_a_clock_that_was_set_is_on_the_record_before_anything_else(
     clocks: Clocks, held: Callable[[], Store], folder: Path, wall_us: int
 ) -> None:
@@ -252,6 +253,72 @@ def test_who_overslept_begins_by_saying_so(
     assert kinds(folder)[-2:] == [START, "plugin.fault"]
     log.close()
     assert verify(folder).status == Status.WHOLE
+
+
+def test_a_sign_of_life_is_due_a_minute_after_the_last_record_whoever_wrote_it(
+    clocks: Clocks, held: Callable[[], Store], folder: Path
+) -> None:
+    first, second = held(), held()
+    first.write([RECORD])
+    end(second)
+    clocks.mono_us += MINUTE_US * 2 // 3
+    first.cover()  # now it sees what the other one wrote, forty seconds ago
+    clocks.mono_us += MINUTE_US // 3 + 1
+    assert first.due
+    first.cover()
+    assert kinds(folder)[-1] == "heartbeat"
+    end(first)
+
+
+@pytest.mark.parametrize("wall_us", [3 * MINUTE_US, 0, -HOUR_US], ids=["right", "set", "set back"])
+@pytest.mark.parametrize("looks", [False, True])
+def test_who_did_not_notice_that_it_slept_begins_by_saying_so_all_the_same(
+    clocks: Clocks, held: Callable[[], Store], folder: Path, looks: bool, wall_us: int
+) -> None:
+    first, second = held(), held()
+    first.write([RECORD])
+    clocks.mono_us, clocks.wall_us = clocks.mono_us + 3 * MINUTE_US, clocks.wall_us + wall_us
+    second.write([RECORD])
+    if looks:
+        first._append(list)
+    first.write([RECORD])
+    end(first, second)
+    assert kinds(folder).count(START) == 4
+    assert bool(steps(folder)) == (wall_us <= 0)
+    assert set(Aigov().verdicts(folder, Held()).values()) == {0}
+
+
+@pytest.mark.parametrize("wall_us", [3 * MINUTE_US, 0, -HOUR_US], ids=["right", "set", "set back"])
+def test_a_sync_that_hangs_before_it_fails_is_no_silence(clocks: Clocks, folder: Path, kit: Any, wall_us: int) -> None:
+    class Hanging(Disk):
+        hangs = False
+
+        def sync(self, handle: int) -> None:
+            if self.hangs:
+                self.hangs = False
+                clocks.mono_us, clocks.wall_us = clocks.mono_us + 3 * MINUTE_US, clocks.wall_us + wall_us
+                raise OSError(5, "a fault on order")
+            super().sync(handle)
+
+    disk = Hanging()
+    log = Store(folder, key=kit.key, disk=disk, patience=5)
+    log.open()
+    log.write([RECORD])
+    disk.hangs = True
+    (receipt,) = log.write([RECORD])
+    assert isinstance(receipt, Receipt)
+    assert kinds(folder)[receipt.seq] == RECORD.kind()
+    end(log)
+    assert kinds(folder)[-5 - (wall_us <= 0) : -2 - (wall_us <= 0)] == ["plugin.fault", "segment.abandoned", START]
+    assert set(Aigov().verdicts(folder, Held()).values()) == {0}
+
+
+def test_nothing_is_said_before_the_genesis_however_long_it_took(clocks: Clocks, folder: Path, kit: Any) -> None:
+    log = Store(folder, key=kit.key, disk=Disk(), patience=5)
+    clocks.mono_us += 3 * MINUTE_US
+    log.open()
+    end(log)
+    assert kinds(folder) == ["log.genesis", START, "log.sealed"]
 
 
 def test_who_stops_while_others_write_says_so_and_the_last_one_seals(held: Callable[[], Store], folder: Path) -> None:
