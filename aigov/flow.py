@@ -173,7 +173,8 @@ class _Path:
         self.answer_findings: tuple[Finding, ...] = ()
         self.answer_parts: tuple[Part, ...] = ()
         self.plain: Mapping[str, Any] = {}
-        self.kept: dict[str, Content] = {}
+        self.kept: dict[str, Sequence[tuple[str, str]]] = {}
+        self.ref = ""
         self.restored = 0
         self.edits = 0
         self.confidence: float | None = None
@@ -287,7 +288,9 @@ class _Path:
         self.passage.take(INTENT)
         receipt: Receipt | None = None
         if (yield from self._meet()):
-            receipt = yield Record(self._intent(records.CallIntent), self.kept.get("input"))
+            intent = self._intent(records.CallIntent)
+            self.ref = intent.actor.ref if intent.actor is not None else ""
+            receipt = yield Record(intent, self._content("input"))
         self._lap("intent")
         if receipt is None:
             raise self._deny("audit.unavailable")
@@ -363,7 +366,7 @@ class _Path:
         self.passage.take(OUTCOME)
         receipt = yield Record(
             self._outcome("released", released_chars=account.size(self.answer_parts).chars, released_chunks=1),
-            self.kept.get("output"),
+            self._content("output"),
         )
         if receipt is None:
             raise self._deny("audit.unavailable")
@@ -372,7 +375,7 @@ class _Path:
     def _release_stream(self, chunks: Sequence[Any], sizes: Sequence[int]) -> Walk[Ending]:
         """Steps 12 and 13 for a stream: opened durably, released, closed by an outcome that says how much."""
         self.passage.take(OUTCOME)
-        receipt = yield Record(self._opened(len(chunks)), self.kept.get("output"))
+        receipt = yield Record(self._opened(len(chunks)), self._content("output"))
         if receipt is None:
             raise self._deny("audit.unavailable")
         return self.passage.open_stream(receipt, chunks, lambda taken: self._close(taken, sizes))
@@ -388,8 +391,12 @@ class _Path:
     def _keep(self, direction: Direction, parts: Sequence[Part], texts: Iterable[str]) -> None:
         """Have texts kept with the next record, where the policy says so: as the provider sees or gives them."""
         if direction in self.snapshot.keeps:
-            kept = tuple((part.path, text) for part, text in zip(parts, texts, strict=True))
-            self.kept[direction] = Content(self._principal, self.request.resource, kept)
+            self.kept[direction] = tuple((part.path, text) for part, text in zip(parts, texts, strict=True))
+
+    def _content(self, direction: Direction) -> Content | None:
+        """What was to be kept with this record; None where nothing was."""
+        texts = self.kept.get(direction)
+        return None if texts is None else Content(self._principal, self.ref, self.request.resource, tuple(texts))
 
     # -- leaving the path --------------------------------------------------------------------------
 

@@ -110,9 +110,13 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """Texts that the policy wants kept, with their paths, whose call they are of, and on which resource."""
+    """Texts that the policy wants kept, with their paths, whose call they are of, and on which resource.
+
+    `ref`: the pseudonym that the call's intent has, "" where it names nobody. Who was erased since is not kept.
+    """
 
     principal: Principal
+    ref: str
     resource: str
     texts: tuple[tuple[str, str], ...]
 

@@ -98,8 +98,14 @@ class Recorder:
         return self._in_force().audit.keep
 
     def _kept(self, record: Any, content: Content) -> Any:
-        """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable."""
-        whose = self.people.subject(content.principal.id, content.principal.tenant)
+        """The record of a call whose texts the policy keeps, once they are durable. Raises AuditUnavailable.
+
+        Of somebody who was erased since the call's intent was made nothing is kept: the record is as it was.
+        """
+        who = content.principal
+        whose = self.people.behind(content.ref, who.id, who.tenant) if content.ref else self.people.subject(who.id)
+        if whose is None:
+            return record
         if time.monotonic() >= self._expire_at:
             self._expire_at = time.monotonic() + EXPIRE_EVERY_S
             threading.Thread(target=self._expire, name="aigov-expire", daemon=True).start()

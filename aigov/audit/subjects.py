@@ -192,13 +192,22 @@ class Subjects:
             return known
         where = self._place(id, tenant)
         row = self._run(lambda base: self._made(base, where, round(now * MICRO)))
-        ref, since_us = row.refs[-1]
-        subject = Subject(ref, row.key, row.shelf, KeyRing(row.key).derive("relate"))
+        subject, since_us = _subject(row), row.refs[-1][1]
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         until = min(now + REMEMBER_S, since_us / MICRO + ROTATE_S)
         self._known[id, tenant] = _Remembered(erased, until, subject)
         return subject
+
+    def behind(self, ref: str, id: str, tenant: str = "") -> Subject | None:
+        """The person whom a call named by a pseudonym; None where it is not theirs, or they were erased since.
+
+        Nobody is made, so that what comes of a call under way does not bring back who was erased.
+        """
+        known = self._remembered(id, tenant, self._watched(), self._clock())
+        if known is not None and known.ref == ref:
+            return known
+        return next((_subject(row) for row in self.people(id, tenant) if ref in dict(row.refs)), None)
 
     def _remembered(self, id: str, tenant: str, erased: int, now: float) -> Subject | None:
         known = self._known.get((id, tenant))
@@ -451,6 +460,11 @@ class Subjects:
         except (sqlite3.Error, OSError, ValueError, UnicodeError):
             pass
         raise AuditUnavailable("the subject table cannot be used")
+
+
+def _subject(row: Row) -> Subject:
+    """A person as calls need them from now on."""
+    return Subject(row.refs[-1][0], row.key, row.shelf, KeyRing(row.key).derive("relate"))
 
 
 def _alone(base: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

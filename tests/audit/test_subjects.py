@@ -134,6 +134,27 @@ def test_whoever_is_erased_gets_a_new_pseudonym_in_every_process_that_remembers(
     assert old not in other.refs("dana")
 
 
+def test_a_pseudonym_stands_for_its_person_until_they_are_erased_and_for_nobody_else(
+    people: Subjects, clock: Clock, folder: Path
+) -> None:
+    dana, leo = people.subject("dana", "retail"), people.subject("leo", "retail")
+    for table in (people, Subjects(folder, key=KEY, clock=clock)):
+        assert table.behind(dana.ref, "dana", "retail") == dana
+        assert table.behind(leo.ref, "dana", "retail") is None
+        assert table.behind(dana.ref, "dana", "bank") is None
+    clock.now += ROTATE_S + 1
+    renewed = people.subject("dana", "retail")
+    assert renewed.ref != dana.ref
+    old = people.behind(dana.ref, "dana", "retail")
+    assert old is not None
+    assert (old.key, old.shelf) == (renewed.key, renewed.shelf)
+    erase(people, "dana")
+    assert people.behind(dana.ref, "dana", "retail") is None
+    assert people.people("dana") == []
+    people.subject("dana", "retail")
+    assert people.behind(dana.ref, "dana", "retail") is None
+
+
 def test_nothing_of_an_erased_row_is_left_in_the_files(people: Subjects, folder: Path) -> None:
     for number in range(50):
         people.refer(f"person-{number}")

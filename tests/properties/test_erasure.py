@@ -126,6 +126,35 @@ def test_an_erased_person_calls_again_as_somebody_new_in_the_same_process() -> N
         assert before != after
 
 
+@pytest.mark.parametrize("shape", ["plain", "task", "stream"])
+def test_what_comes_of_a_call_under_way_is_not_kept_of_an_erased_person(shape: str) -> None:
+    with governor(change=KEEP) as trial:
+        erase = ("audit", "erase", "--subject", DANA.id, "--basis", "art17", "--as", "olga")
+
+        def answer(text: str) -> str:
+            assert aigov(trial, *erase)[0] == 0
+            return ANSWER
+
+        async def later(text: str) -> str:
+            return await asyncio.to_thread(answer, text)
+
+        @trial.gov.guard(**CHAT)
+        def stream(text: str) -> Iterator[str]:
+            yield answer(text)
+
+        with trial.gov.acting_as(DANA):
+            if shape == "stream":
+                assert "".join(stream(PROMPTS[0])) == ANSWER
+            elif shape == "task":
+                assert asyncio.run(trial.gov.acall(later, PROMPTS[0], **CHAT)) == ANSWER
+            else:
+                assert trial.gov.call(answer, PROMPTS[0], **CHAT) == ANSWER
+        assert list(beside(trial.audit).rglob("*.sealed")) == []
+        assert aigov(trial, *erase)[0] == 1  # nobody: they did not call again
+        assert [record["outcome"] for record in trial.records("call.outcome")] == ["released"]
+        assert all(record.get("payload") is None for record in trial.calls() if record["kind"] != "call.intent")
+
+
 def test_without_the_key_nothing_is_kept_at_all(trial: Trial) -> None:
     talk(trial, DANA)
     assert list(beside(trial.audit).rglob("*.sealed")) == []
