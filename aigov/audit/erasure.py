@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +58,10 @@ class TooYoung(AigovError):
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that should be gone and is not: in which file, which of the texts looked for, how often."""
+    """Something that should be gone and is not: in which file, which of the texts looked for, how often.
+
+    `text` is 0 for a file or folder that could not be read, so that nobody knows.
+    """
 
     file: str
     text: int
@@ -198,17 +202,22 @@ def traces(
 ) -> list[Trace]:
     """Step 7: every file under `where` in which one of `texts` stands, as UTF-8, UTF-16 or escaped in JSON.
 
-    Texts are named by their number, from 1, so that a report holds none of them. Texts of less than four bytes are
+    Texts are named by their number, from 1, so that a report holds none of them. Texts that are `too_short` are
     left out. What vanishes meanwhile, or is no ordinary file, is passed over.
     """
     wanted = [(number, form) for number, text in enumerate(texts, 1) for form in _forms(text)]
-    files = sorted({path for place in where for path in _files(place)})
-    found = []
+    closed: list[str] = []
+    files = sorted({path for place in where for path in _files(place, closed)})
+    found = [Trace(file=name, text=0, count=0) for name in closed]
     for done, path in enumerate(files, 1):
         counts: dict[int, int] = {}
-        with suppress(OSError):
+        try:
             for number, form in wanted:
                 counts[number] = counts.get(number, 0) + _count(path, form)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            found.append(Trace(file=str(path), text=0, count=0))
         found += [Trace(file=str(path), text=number, count=count) for number, count in counts.items() if count]
         if progress is not None:
             progress(done, len(files))
@@ -217,16 +226,38 @@ def traces(
 
 def _forms(text: str) -> set[bytes]:
     """How a text may stand in a file."""
-    escaped = json.dumps(text)[1:-1]
-    forms = {text.encode(errors="surrogatepass"), escaped.encode(), text.encode("utf-16-le", "surrogatepass")}
-    return {form for form in forms if len(form) >= LEAST_BYTES and len(text.encode(errors="replace")) >= LEAST_BYTES}
+    if too_short(text):
+        return set()
+    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
+    codings = ("utf-8", "utf-16-le", "utf-16-be")
+    return {one.encode(errors="surrogatepass") for one in escaped} | {
+        text.encode(coding, "surrogatepass") for coding in codings
+    }
 
 
-def _files(place: Path) -> Iterator[Path]:
-    if place.is_dir() and not place.is_symlink():
-        yield from (path for path in place.rglob("*") if path.is_file() and not path.is_symlink())
-    elif place.is_file():
-        yield place
+def too_short(text: str) -> bool:
+    """Whether a text is not looked for: of less than four bytes, it is found everywhere."""
+    return len(text.encode(errors="replace")) < LEAST_BYTES
+
+
+def _files(place: Path, closed: list[str]) -> Iterator[Path]:
+    """The ordinary files of a place, which may be a link; links in it are not followed. `closed` takes the names of
+    folders that cannot be read."""
+    if not place.is_dir():
+        yield from [place] if place.is_file() else []
+        return
+    for folder, _, names in os.walk(place, onerror=lambda error: closed.append(str(error.filename))):
+        yield from (path for name in names if _ordinary(path := Path(folder, name)))
+
+
+def _ordinary(path: Path) -> bool:
+    """Whether there is a file to be read, and be it in vain."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _count(path: Path, form: bytes) -> int:

@@ -3,6 +3,7 @@
 Invariants:
 * What makes something possible is recorded before it is done (a hold that ends, content that is read); what forbids
   or destroys is done first, so that a record that cannot be written leaves nothing undone.
+* Holds are set and released one at a time, table and record together: what the log says last is so.
 * Nobody's id and nothing of what is looked for is printed.
 """
 
@@ -19,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import typer
 
-from aigov.audit.erasure import Eraser, TooYoung, Trace, places, traces
+from aigov.audit.erasure import Eraser, TooYoung, Trace, alone, places, too_short, traces
 from aigov.audit.log import Log
 from aigov.audit.payloads import MICRO, Gone, Origin, Payloads
 from aigov.audit.records import AuditRead, LegalHoldReleased, LegalHoldSet, Payload
@@ -81,7 +82,7 @@ def erase(
     Exits 0 erased, the log not tampered with and nothing found; 1 refused, or nobody is known by that id; 2
     erased, but something was found or the log is not right.
     """
-    id, texts = _subject(subject), _texts(look_for)
+    id, texts, more = _subject(subject), _texts(look_for), _there(also or [])
     with _opened(policies, audit) as opened:
         by = opened.people.refer(who, who_tenant)
         with _log(opened) as log:
@@ -92,8 +93,8 @@ def erase(
         with show.meter("verifying", None) as meter:
             report = verify(opened.folder, opened.key, meter.reach)
         with show.meter("searching", None) as meter:
-            left = traces(places(opened.folder, opened.people, also or ()), [id, *texts], meter.reach)
-    _told(done, values, report, left, as_json)
+            left = traces(places(opened.folder, opened.people, more), [id, *texts], meter.reach)
+    _told(done, values, report, left, sum(too_short(text) for text in [id, *texts] if text), as_json)
     whole = report.status in (Status.WHOLE, Status.INCOMPLETE) and not left
     raise typer.Exit(Exit.OK if whole else Exit.INCOMPLETE)
 
@@ -113,7 +114,7 @@ def hold(
     With `--tenant` somebody who is not known yet is held in advance.
     """
     id, code = _subject(subject), _code(reason, "--reason")
-    with _opened(policies, audit) as opened:
+    with _opened(policies, audit) as opened, alone(opened.people.folder):
         by = opened.people.refer(who, who_tenant)
         rows = opened.people.hold(id, tenant, Hold(code, by, round(time.time() * MICRO)))
         if not rows:
@@ -141,7 +142,7 @@ def release(
 ) -> None:
     """End a hold. It is recorded first. Exits 1 where there is none for that reason."""
     id, code = _subject(subject), _code(reason, "--reason")
-    with _opened(policies, audit) as opened:
+    with _opened(policies, audit) as opened, alone(opened.people.folder):
         by = opened.people.refer(who, who_tenant)
         held = [row for row in opened.people.people(id, tenant) if any(one.reason == code for one in row.holds)]
         if not held:
@@ -227,7 +228,9 @@ def _forgotten(policies: Path, id: str, tenant: str | None) -> int:
 
 @contextmanager
 def _opened(policies: Path, audit: Path) -> Iterator[Opened]:
-    """A log with its people. What goes wrong with either is one line."""
+    """A log that is there, with its people. What goes wrong with either is one line."""
+    if not audit.is_dir():
+        raise cannot(f"there is no record in `{audit}`")
     keys = policies.parent / "keys"
     settings = read(policies).section("audit", AuditSettings).value
     people = switching.people(keys, audit)
@@ -247,9 +250,7 @@ def _opened(policies: Path, audit: Path) -> Iterator[Opened]:
 
 @contextmanager
 def _log(opened: Opened) -> Iterator[Log]:
-    """The log, where there is one; a command about people makes none."""
-    if not opened.folder.is_dir():
-        raise cannot(f"there is no record in `{opened.folder}`")
+    """The log, to write to."""
     with Log.open(opened.folder, key=opened.key, settings=opened.settings) as log:
         yield log
 
@@ -289,7 +290,17 @@ def _texts(path: Path | None) -> list[str]:
     return found
 
 
-def _told(done: Sequence[Erasure], values: int, report: Report, left: Sequence[Trace], as_json: bool) -> None:
+def _there(paths: list[Path]) -> list[Path]:
+    """Places to be searched: one that is misspelt would be searched in vain, and look clean."""
+    for path in paths:
+        if not path.exists():
+            raise cannot(f"there is nothing to search at `{path}`")
+    return paths
+
+
+def _told(
+    done: Sequence[Erasure], values: int, report: Report, left: Sequence[Trace], short: int, as_json: bool
+) -> None:
     log = "tampered" if report.status is Status.TAMPERED else report.status.name.lower()
     told: dict[str, Any] = {
         "erased": len(done),
@@ -300,12 +311,15 @@ def _told(done: Sequence[Erasure], values: int, report: Report, left: Sequence[T
         "log": log,
     }
     if as_json:
-        show.json_line({**told, "left": [msgspec.to_builtins(one) for one in left]})
+        show.json_line({**told, "unsearched": short, "left": [msgspec.to_builtins(one) for one in left]})
         return
     out = show.console()
     out.print(show.pairs([*told.items(), ("left", len(left) or "nothing was found")]))
+    if short:
+        out.print(f"{show.counted(short, 'text')} not looked for: too short, under four bytes")
     if left:
-        rows = [(one.file, "the id" if one.text == 1 else f"line {one.text - 1}", one.count) for one in left]
+        what = {0: "could not be read", 1: "the id"}
+        rows = [(one.file, what.get(one.text, f"line {one.text - 1}"), one.count or "") for one in left]
         out.print(show.table(("file", "what", "times"), rows, right=("times",)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ def two_days(name: str) -> tuple[int, int]:
 
 
 CANARY = "canary-4711@example.com"
+NAME = 'Zoë "the owl" Ñandú'
 
 
 class Crash(BaseException):
@@ -230,6 +232,37 @@ def test_traces_are_found_in_every_form_and_named_by_number(tmp_path: Path) -> N
         ("plain", 1, 2), ("utf16", 2, 1), ("json", 2, 1),
     }  # fmt: skip
     assert CANARY not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(NAME, ensure_ascii=False).encode(),
+        json.dumps(NAME).encode(),
+        NAME.encode("utf-16-be"),
+        NAME.encode("utf-16"),
+        NAME.encode(),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(tmp_path: Path, written: bytes) -> None:
+    (tmp_path / "file").write_bytes(b"." + written + b".")
+    assert [one.text for one in traces([tmp_path], [NAME])] == [1]
+
+
+def test_a_place_that_is_a_link_is_searched_and_links_in_it_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text(CANARY)
+    (tmp_path / "real" / "again").symlink_to(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [one.count for one in traces([tmp_path / "link"], [CANARY])] == [1]
+
+
+def test_what_cannot_be_read_is_not_called_clean(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "gone").symlink_to(tmp_path / "nowhere")
+    unreadable = Path("/proc/self/mem")  # a file that opens, and whose first byte is no page of ours
+    found = traces([tmp_path, unreadable, tmp_path / "vanished"], [CANARY])
+    assert [(one.file, one.text, one.count) for one in found] == [(str(unreadable), 0, 0)]
 
 
 @given(st.integers(1, 40), st.integers(0, 200), st.integers(1, 3))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from aigov import Denied, Governor, Principal
+from aigov import Denied, Governor, Principal, cli
+from aigov.audit.log import Log
+from aigov.audit.records import LegalHoldReleased
 from aigov.cli.exits import Exit
 
 DANA = Principal(id="dana", roles=("support-agent",), tenant="retail")
@@ -132,6 +135,60 @@ def test_what_is_still_found_exits_2(aigov, log, here) -> None:
     assert ran.code == Exit.INCOMPLETE
     assert [(one["text"], one["count"]) for one in told(ran)[0]["left"]] == [(1, 1), (3, 1)]
     assert "jane" not in ran.out
+
+
+def test_a_folder_that_was_to_be_searched_and_is_not_there_is_said_before_anything_is_done(aigov, log) -> None:
+    ran = aigov(*ERASE, "dana", "--also", "exprots")
+    assert (ran.code, "exprots" in ran.err) == (Exit.CANNOT, True)
+    assert aigov(*ERASE, "dana").code == Exit.OK
+
+
+def test_a_log_that_is_reached_by_a_link_is_searched(aigov, log, here) -> None:
+    (here / "audit").rename(here / "moved")
+    (here / "audit").symlink_to("moved")
+    (here / "moved" / "quarantine").mkdir(exist_ok=True)
+    (here / "moved" / "quarantine" / "torn").write_text("dana")
+    ran = aigov(*ERASE, "dana", "--json")
+    assert (ran.code, [one["count"] for one in told(ran)[0]["left"]]) == (Exit.INCOMPLETE, [1])
+
+
+def test_what_is_too_short_to_be_looked_for_is_said(aigov, log, here) -> None:
+    with Governor.from_policies("policies", audit="audit") as gov, pytest.raises(Denied):
+        gov.call(str, "hi", principal=Principal(id="bo", tenant="x"), action="chat", resource="model:gpt-4o-mini")
+    (here / "texts").write_text("a text\n\nab\n")
+    ran = aigov(*ERASE, "bo", "--look-for", "texts")
+    assert (ran.code, "too short" in ran.out) == (Exit.OK, True)
+    assert told(aigov(*ERASE, "dana", "--look-for", "texts", "--json"))[0]["unsearched"] == 1
+
+
+def test_a_hold_and_a_release_at_once_leave_what_the_log_says_last(aigov, log, monkeypatch) -> None:
+    held = ("--subject", "dana", "--reason", "case_7", "--as", "olga")
+    assert aigov("audit", "hold", *held).code == Exit.OK
+    append, again = Log.append, threading.Thread(target=lambda: cli.run(["audit", "hold", *held]))
+
+    def slow(self, record, *more):
+        receipt = append(self, record, *more)
+        if isinstance(record, LegalHoldReleased):
+            again.start()
+            again.join(1)  # a hold that does not wait its turn is set by now
+        return receipt
+
+    monkeypatch.setattr(Log, "append", slow)
+    assert aigov("audit", "release", *held).code == Exit.OK
+    again.join(60)
+    assert [record["kind"] for record in told(aigov("audit", "search", "--kind", "legal_hold.*", "--json"))] == [
+        "legal_hold.set", "legal_hold.released", "legal_hold.set",
+    ]  # fmt: skip
+    assert aigov(*ERASE, "dana").code == Exit.NO
+
+
+def test_nobody_is_held_where_there_is_no_log(aigov, log, here) -> None:
+    held = ("--subject", "new", "--reason", "case_7", "--as", "olga", "--tenant", "retail")
+    before = sorted(path.name for path in here.iterdir())
+    for command in (("hold", *held), ("release", *held), ("content", "x", "--subject", "dana", "--as", "olga")):
+        ran = aigov("audit", *command, "--audit", "nowhere")
+        assert (ran.code, "there is no record in `nowhere`" in ran.err) == (Exit.CANNOT, True)
+    assert sorted(path.name for path in here.iterdir()) == before
 
 
 def test_kept_content_is_shown_to_who_names_its_person_and_that_is_recorded(aigov, log) -> None:
