@@ -17,6 +17,7 @@ from aigov.access.adapters import Rows
 from aigov.audit import records
 from aigov.crypto import KeyRing
 from aigov.errors import PolicyError
+from aigov.forks import watch_forks
 from aigov.passage import Snapshot
 from aigov.recording import Recorder
 from aigov.snapshot import Loaded, Report, load, stamp
@@ -41,6 +42,12 @@ class InForce:
         self._told = object()
         self._seen = loaded.stamp
         self._look_at = 0.0
+        watch_forks(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child nobody finishes what a thread of the parent was loading: it is loaded again."""
+        if self._swapping.locked():
+            self._swapping, self._seen, self._look_at = threading.Lock(), (), 0.0
 
     def current(self) -> Snapshot:
         """What decides now; at most once a second the folder is looked at for a change."""

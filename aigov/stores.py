@@ -21,6 +21,7 @@ from aigov.audit.payloads import Origin, Payloads
 from aigov.audit.subjects import Subjects, beside
 from aigov.crypto import KeyRing
 from aigov.errors import AuditUnavailable, ReviewError
+from aigov.forks import watch_forks
 from aigov.review.desk import Case, Desk
 
 LOG_LABEL = "audit"
@@ -40,11 +41,16 @@ class Stores:
         self._lock = threading.RLock()  # reentrant: a collector that runs in the middle may close a stream
         self._closed = False
         self._lapse = Lapse(audit)
+        watch_forks(self)
 
     @classmethod
     def of(cls, keys: KeyRing, audit: Path, review: Path) -> Stores:
         """The stores of a policy with these keys."""
         return cls(audit, review, log_key=keys.derive(LOG_LABEL), desk_key=keys.derive("review"))
+
+    def begin_anew(self) -> None:
+        """In a forked child no thread is opening the log, whoever was in the parent."""
+        self._lock = threading.RLock()
 
     def people(self, key: bytes) -> Subjects:
         """Who stands behind the pseudonyms of this log. `key`: 32 bytes."""

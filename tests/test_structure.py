@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "aigov"
 ROWS = (
-    {"errors", "types", "hookspecs", "crypto", "databases", "conditions"},
+    {"errors", "types", "hookspecs", "crypto", "databases", "forks", "conditions"},
     {"text"},
     {"policy", "access", "privacy", "sanitise", "encoder", "audit", "review"},
     {"plugins"},

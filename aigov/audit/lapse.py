@@ -28,6 +28,7 @@ from aigov.audit.canonical import timestamp
 from aigov.audit.composing import Receipt
 from aigov.audit.disk import beside, locked, open_regular, release, try_lock
 from aigov.audit.records import Gap, Record
+from aigov.forks import watch_forks
 
 OPEN: Final = "fail_open"
 SUFFIX: Final = ".unrecorded"
@@ -51,6 +52,7 @@ class Lapse:
         self._taken: Gap | None = None
         self._suspected = True  # there may be something in the file
         self._saying: int | None = None
+        watch_forks(self)
 
     def missed(self, record: Record, why: str, per_minute: int) -> Receipt | None:
         """Count a record that is lost, and stand in for its receipt; None where too many were lost already."""
@@ -99,6 +101,15 @@ class Lapse:
                     self._unkept = self._taken if self._unkept is None else joined(self._taken, self._unkept)
                 self._taken = None
                 self._let_loose()
+
+    def begin_anew(self) -> None:
+        """What a forked child inherited is the parent's to say; the count in the file is anybody's."""
+        handle, self._saying = self._saying, None
+        if handle is not None:
+            os.close(handle)  # not released: the lock is the parent's
+        self._lock = threading.Lock()
+        self._unkept = self._taken = None
+        self._suspected = True
 
     # -- under the lock --------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import weakref
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from aigov.audit.settings import AuditSettings
 from aigov.audit.store import SLOW_SECONDS, Receipt
 from aigov.audit.worker import Worker
 from aigov.errors import AuditUnavailable
+from aigov.forks import watch_forks
 
 __all__ = ["Log", "Receipt"]
 
@@ -49,7 +49,7 @@ class Log:
         self._disk = disk or Disk()
         self._settings = settings or AuditSettings()
         self._closed = False
-        _LOGS.add(self)  # before it holds anything: another thread may fork while it is opened
+        watch_forks(self)  # before it holds anything: another thread may fork while it is opened
         self._begin()
 
     @classmethod
@@ -173,7 +173,8 @@ class Log:
         # Closes the log at the end of the process, or when nobody holds it any more.
         self._finalizer = weakref.finalize(self, self._worker.stop)
 
-    def _after_fork(self) -> None:
+    def begin_anew(self) -> None:
+        """Drop what a forked child inherited, and open the log when it is needed."""
         self._finalizer.detach()
         self._worker.drop()
         self._begin()
@@ -207,13 +208,3 @@ class Log:
         if not self._worker.give_up(future):
             return future.result()
         raise AuditUnavailable(TOO_SLOW)
-
-
-def _after_fork() -> None:
-    """Have a forked child start over."""
-    for log in list(_LOGS):
-        log._after_fork()
-
-
-_LOGS: weakref.WeakSet[Log] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork)

@@ -553,3 +553,55 @@ def test_a_child_that_is_forked_while_a_log_is_opened_holds_nothing_of_it(folder
         os.kill(child, signal.SIGKILL)
         parent.communicate(timeout=30)
     assert verify(folder).status == Status.WHOLE
+
+
+FORKED_WHILE_STORES_OPEN = """
+import os, sys, threading
+from pathlib import Path
+from aigov.audit.disk import Disk
+from aigov.audit.records import PluginFault
+from aigov.audit.settings import AuditSettings
+from aigov.stores import Stores
+opening, forked = threading.Event(), threading.Event()
+plain = Disk.sync_folder
+def sync_folder(self, folder):
+    plain(self, folder)
+    opening.set()
+    forked.wait(30)
+Disk.sync_folder = sync_folder
+stores = Stores(Path(sys.argv[1]), Path(sys.argv[1] + "-review"), log_key=b"k" * 32, desk_key=b"d" * 32)
+settings = AuditSettings(patience_ms=60_000)
+first = threading.Thread(target=stores.append, args=(PluginFault(plugin="parent"), settings))
+first.start()
+opening.wait(30)
+counting = threading.Event()
+def count():
+    with stores._lapse._lock:  # what could not be recorded
+        counting.set()
+        forked.wait(30)
+threading.Thread(target=count).start()
+counting.wait(30)
+child = os.fork()
+forked.set()
+if not child:
+    stores.append(PluginFault(plugin="child"), settings)
+    stores._lapse.missed(PluginFault(plugin="lost"), "EIO", 60)
+    stores.append(PluginFault(plugin="child"), settings)
+    stores.close()
+    os._exit(0)
+first.join()
+print(os.waitpid(child, 0)[1], flush=True)
+stores.close()
+"""
+
+
+def test_a_child_that_is_forked_while_its_parents_threads_hold_locks_records_its_calls(folder: Path, kit: Any) -> None:
+    process = kit.run(FORKED_WHILE_STORES_OPEN, folder)
+    try:
+        out, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (out, process.returncode) == ("0\n", 0), errors
+    assert verify(folder).status == Status.WHOLE
+    assert sorted(one["plugin"] for one in reader.records(folder) if "plugin" in one) == ["child", "child", "parent"]
+    assert [one["count"] for one in reader.records(folder) if one["kind"] == "gap"] == [1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,36 @@ def test_a_changed_folder_is_noticed_by_itself(trial: Trial, monkeypatch: pytest
     with pytest.raises(Denied) as refused:
         trial.gov.call(model.ask, "hello", **CHAT, principal=DANA)
     assert refused.value.reason == "access.denied"
+
+
+FORKED_WHILE_LOADING = """
+import os, sys, threading
+from pathlib import Path
+from aigov import Governor
+policies = Path(sys.argv[1])
+gov = Governor.from_policies(policies, audit=policies.parent / "audit")
+loading, forked = threading.Event(), threading.Event()
+def load():
+    with gov._force._swapping:
+        loading.set()
+        forked.wait(30)
+threading.Thread(target=load).start()
+loading.wait(30)
+child = os.fork()
+forked.set()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+before, layer = gov.policy_digest, policies / "organisation.yaml"
+layer.write_text(layer.read_text().replace("default: tokenise", "default: redact"))
+gov._force.current()
+os._exit(before == gov.policy_digest)
+"""
+
+
+def test_a_child_that_is_forked_while_a_policy_is_loaded_notices_the_next_one(trial: Trial) -> None:
+    command = [sys.executable, "-c", FORKED_WHILE_LOADING, str(trial.policies)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_vanished_folder_is_told_of_once_and_the_last_good_policy_stays(
