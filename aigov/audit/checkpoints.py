@@ -110,15 +110,15 @@ def append(disk: Disk, folder: Path, note: bytes) -> None:
         entry, start = note + b"\n", max(0, size - TAIL)
         tail = os.pread(handle, size - start, start)
         if tail.endswith(entry):  # whoever wrote it died before its sync, or that failed, and none is repeated
-            _write_again(disk, folder / ALL, size - len(entry), entry)
-            disk.sync(handle)
-            return
-        whole = _whole(tail, start, size)
-        if whole < size:
-            disk.truncate(handle, whole)
-        disk.write_all(handle, entry)
+            whole = size - len(entry)
+            _write_again(disk, folder / ALL, whole, entry)
+        else:
+            whole = _whole(tail, start, size)
+            if whole < size:
+                disk.truncate(handle, whole)
+            disk.write_all(handle, entry)
         disk.sync(handle)
-        if not size:
+        if not whole:  # nor may whoever made the file have come to making its name durable
             disk.sync_folder(folder)
     finally:
         os.close(handle)

@@ -159,6 +159,16 @@ def test_a_checkpoint_that_somebody_else_wrote_is_synced_before_anything_is_buil
     assert device.calls == ["write", "sync"]  # written over itself: whoever wrote it may have met with a failed sync
 
 
+@pytest.mark.parametrize("left", [slice(0), slice(40), slice(None)], ids=["nothing", "half", "all"])
+def test_the_name_of_the_file_of_checkpoints_is_durable_whoever_was_killed_making_it(copy: Path, left: slice) -> None:
+    note = next(iter(checkpoints.Notes(copy / checkpoints.ALL)))
+    (copy / checkpoints.ALL).write_bytes((note + b"\n")[left])
+    disk = Names()
+    checkpoints.append(disk, copy, note)
+    assert (copy / checkpoints.ALL).read_bytes() == note + b"\n"
+    assert disk.synced == [copy]
+
+
 def test_a_half_written_note_is_not_taken_for_one(folder: Path, kit: Any) -> None:
     killed(folder, kit.key)
     notes = list(checkpoints.Notes(folder / checkpoints.ALL))
