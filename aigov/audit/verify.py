@@ -108,6 +108,7 @@ class _Frozen(msgspec.Struct, frozen=True):
     """A log at one moment: what the check is held against, however long it takes."""
 
     head: Head | None
+    sealed: bool
     latest: bytes | None
     notes: int
     files: tuple[tuple[Path, int, int], ...]
@@ -158,6 +159,7 @@ class _Check:
         self._worst: set[Status] = set()
         self._more = 0
         self._head: Head | None = None
+        self._ended = False
         self._vouched: Vouched | None = None
         self._file, self._line = "", 0
         self._seq, self._last, self._bytes, self._total = 0, "", 0, 0
@@ -172,7 +174,7 @@ class _Check:
         """The steps in order. Raises OSError."""
         there = sorted(self._folder.rglob("*.jsonl"))  # before the segments are listed: writers may begin new ones
         frozen = self._freeze()  # 1
-        self._head = frozen.head
+        self._head, self._ended = frozen.head, frozen.sealed
         self._total = sum(size for _, size, _ in frozen.files)
         self._check_names(frozen, there)  # 2
         notes = Notes(self._folder / checkpoints.ALL, frozen.notes)
@@ -227,7 +229,13 @@ class _Check:
             notes = _size(self._folder / checkpoints.ALL)
             ends = dict(extents(self._folder))
             files = tuple((path, end, _size(path) - end) for path, end in ends.items())
-            return _Frozen(head, latest, notes, files)
+            return _Frozen(head, self._stayed_sealed(head), latest, notes, files)
+
+    def _stayed_sealed(self, head: Head | None) -> bool:
+        """Whether a head says that the log ended, and still does now that its files were looked at."""
+        with suppress(HeadAltered):
+            return head is not None and head.sealed and heads.read(self._folder, self._key) == head
+        return False
 
     def _read_head(self) -> Head | None:
         """The writers' own state, for who has their key."""
@@ -369,8 +377,7 @@ class _Check:
 
     def _torn(self) -> None:
         """Bytes without a newline at the end: a writer was killed, or is writing."""
-        sealed = self._head is not None and self._head.sealed
-        status = Status.TAMPERED if sealed else Status.INCOMPLETE
+        status = Status.TAMPERED if self._ended else Status.INCOMPLETE
         self._note(status, "the last line is torn; a writer moves it aside when it next opens the log")
 
     # -- 5 and 6: the end ------------------------------------------------------------------------
@@ -396,7 +403,7 @@ class _Check:
         if vouched.count > vouched.latest_size:
             late = f"{vouched.count - vouched.latest_size} records are in no checkpoint yet"
             self._note(Status.INCOMPLETE, late, file=checkpoints.LATEST)
-        if self._head is not None and self._head.sealed and vouched.count > self._head.records:
+        if self._head is not None and self._ended and vouched.count > self._head.records:
             self._note(Status.TAMPERED, "there are lines after the sealed end", file=heads.HEAD)
 
     def _check_cosigned(self, note: bytes, key: CosignerKey) -> None:

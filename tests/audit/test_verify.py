@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aigov.audit import canonical, checkpoints, disk, keys, merkle, note
+from aigov.audit import verify as verifying
 from aigov.audit.log import Log
 from aigov.audit.note import Checkpoint, VerifierKey
 from aigov.audit.records import CallOutcome, PluginFault
 from aigov.audit.settings import AuditSettings
+from aigov.audit.store import Store
 from aigov.audit.verify import Report, Status, verify
 from aigov.crypto import public_ed25519
 
@@ -288,6 +290,30 @@ def test_a_running_log_is_incomplete_and_never_tampered(opened: Open, folder: Pa
         for _ in range(20):
             log.submit(PluginFault(plugin="p"))
         assert verify(folder, kit.key).status == Status.INCOMPLETE
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"half'])
+def test_a_log_that_is_opened_again_just_now_was_not_added_to_after_its_end(
+    copy: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, torn: bytes
+) -> None:
+    """As seen by who could not hold it still: its lock was busy."""
+    writer = Store(copy, key=kit.key, disk=disk.Disk(), patience=5)
+    real = verifying.extents
+
+    def goes_on(folder: Path) -> Any:
+        writer.open()
+        with open(copy / SEGMENT, "ab") as file:
+            file.write(torn)
+        return real(folder)
+
+    def busy(*arguments: object) -> None:
+        raise disk.Busy(16, "busy")
+
+    monkeypatch.setattr(verifying, "extents", goes_on)
+    monkeypatch.setattr(verifying, "locked", busy)
+    report = verify(copy, kit.key)
+    writer.drop()
+    assert report.status == Status.INCOMPLETE, report.problems
 
 
 def test_a_torn_line_after_the_head_is_incomplete(opened: Open, folder: Path, kit: Any) -> None:
