@@ -371,7 +371,7 @@ class Verifier:
         if not self.judged and latest is None:
             return self.fault(UNCHECKABLE, "checkpoint", "nothing here is signed")
         if latest != (notes[-1] if notes else b""):
-            status = INCOMPLETE if latest is None or latest in notes[-16:] else TAMPERED
+            status = INCOMPLETE if latest is None or latest in notes else TAMPERED
             self.fault(status, "checkpoint", "not the last one of checkpoints.log")
         if self.count > self.last_size:
             self.fault(INCOMPLETE, "checkpoint", f"{self.count - self.last_size} records are in no checkpoint yet")

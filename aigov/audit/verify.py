@@ -396,7 +396,7 @@ class _Check:
             self._note(Status.UNCHECKABLE, "there is no checkpoint: nothing here is signed", file=checkpoints.LATEST)
             return
         if latest != vouched.last:
-            status = Status.INCOMPLETE if latest is None or vouched.has(latest) else Status.TAMPERED
+            status = Status.INCOMPLETE if latest is None or latest in notes else Status.TAMPERED
             self._note(status, "it is not the last one of `checkpoints.log`", file=checkpoints.LATEST)
         if self._cosigner is not None and vouched.latest:
             self._check_cosigned(vouched.latest, self._cosigner)

@@ -15,7 +15,6 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -29,7 +28,6 @@ from aigov.audit.note import Checkpoint, NoteError, VerifierKey, open_checkpoint
 from aigov.audit.tiles import Edge, Tile, Tiles
 
 Note = Callable[[str, str], None]
-RECENT = 16  # a checkpoint that was not replaced after a power loss is hardly older
 
 
 class Vouched:
@@ -53,7 +51,6 @@ class Vouched:
         self._stop = -1
         self._due: Checkpoint | None = None
         self._note = b""
-        self._seen: deque[bytes] = deque(maxlen=RECENT)
         self.count = 0
         self.checkpoints = 0
         self.covered = 0
@@ -117,10 +114,6 @@ class Vouched:
         if self._due is not None:
             self._tell(checkpoints.ALL, f"a checkpoint covers {self._due.size} records, and there are {self.count}")
 
-    def has(self, note: bytes) -> bool:
-        """Whether it is one of the last checkpoints: the one published may be older by a crash."""
-        return note in self._seen
-
     # -- one checkpoint --------------------------------------------------------------------------
 
     def _next(self) -> None:
@@ -128,7 +121,6 @@ class Vouched:
         self._due = None
         for note in self._notes:
             self.last = self._note = note
-            self._seen.append(note)
             try:
                 due = Checkpoint.parse(split(note)[0])
             except NoteError as fault:

@@ -120,6 +120,22 @@ def test_the_two_verifiers_agree_on_honest_logs(standalone: ModuleType, tmp_path
         assert judged(standalone, folder) == report.status, seed
 
 
+def test_a_checkpoint_that_was_copied_long_before_the_others_is_an_older_one(
+    standalone: ModuleType, tmp_path: Path
+) -> None:
+    folder = grown(tmp_path / "log", random.Random(1), close=False)
+    held = Store(folder, key=KEY, disk=Disk(), patience=5)
+    held.open()
+    older = (folder / "checkpoint").read_bytes()
+    for _ in range(20):
+        held.write([PluginFault(plugin="p")])
+        held._publish(force=True)
+    held.drop()
+    for note, said in ((older, 2), (older + b"\n", 1), (b"", 1)):
+        (folder / "checkpoint").write_bytes(note)
+        assert (int(verify(folder).status), judged(standalone, folder)) == (said, said)
+
+
 def test_checkpoints_that_came_after_the_check_began_are_not_missed(
     standalone: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
