@@ -131,8 +131,8 @@ def test_a_checkpoint_that_was_copied_long_before_the_others_is_an_older_one(
         held.write([PluginFault(plugin="p")])
         held._publish(force=True)
     held.drop()
-    for note, said in ((older, 2), (older + b"\n", 1), (b"", 1)):
-        (folder / "checkpoint").write_bytes(note)
+    for latest, said in ((older, 2), (older + b"\n", 1), (b"", 1)):
+        (folder / "checkpoint").write_bytes(latest)
         assert (int(verify(folder).status), judged(standalone, folder)) == (said, said)
 
 
