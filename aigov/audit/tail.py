@@ -65,6 +65,7 @@ class Tail:
         if failed is not None and not begun(self._folder, failed.segment + 1):
             found = [(path, size) for path, size in found if int(path.stem) <= failed.segment]
         self._segments.hold(head.segment)
+        self._count_back(self._taken_back())
         self.end = End(head.records, head.segment, head.offset, head.last, head.bytes, self._signed_at(head))
         self._base = None if head.offset else self.end
         self._sure = max(self._sure, (head.segment, head.offset))
@@ -224,9 +225,7 @@ class Tail:
         here = (self.end.segment, offset)
         if here < self._sure:
             raise Damaged("records that are durable are said not to be; run `aigov audit verify`")
-        lost = [count for segment, at, count in self._unsure if (segment, at) > here]
-        self._composer.wseq = min([self._composer.wseq, *lost])
-        self._unsure = [batch for batch in self._unsure if batch[:2] <= here]
+        self._count_back([batch for batch in self._unsure if batch[:2] > here])
         if offset >= self.end.offset:
             return
         if offset:
@@ -238,6 +237,17 @@ class Tail:
             self.end = self._base
         else:
             raise Damaged("records that are durable are said not to be; run `aigov audit verify`")
+
+    def _taken_back(self) -> list[tuple[int, int, int]]:
+        """What this writer wrote and others took back while it did not look."""
+        first = min((segment for segment, _, _ in self._unsure), default=None)
+        ends = {} if first is None else {int(path.stem): end for path, end in extents(self._folder, first)}
+        return [batch for batch in self._unsure if batch[1] > ends.get(batch[0], 0)]
+
+    def _count_back(self, lost: list[tuple[int, int, int]]) -> None:
+        """Let this writer's own count go on from the first of its batches that were lost."""
+        self._composer.wseq = min([self._composer.wseq, *(count for _, _, count in lost)])
+        self._unsure = [batch for batch in self._unsure if batch not in lost]
 
 
 def begun(folder: Path, number: int) -> bool:

@@ -594,3 +594,27 @@ def test_a_segment_begins_by_saying_that_the_one_before_was_abandoned_whatever_e
     assert plugins(folder) == ["first", "third"]
     end(first, third)
     assert verify(folder).status == Status.WHOLE
+
+
+def test_who_opens_anew_after_others_took_its_lines_back_counts_on_from_those_that_stayed(
+    hold: Hold, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = kit.FaultyDisk()
+    first, second = hold(), hold(disk)
+    first.write([record("kept")])
+    first._publish(force=True)
+
+    def busy(*arguments: object) -> None:
+        raise Busy(errno.EBUSY, "somebody syncs")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first._synced, "reach", busy)
+        with pytest.raises(Unsure):
+            first.write([record("lost")])
+    disk.fail["sync"] = [errno.EIO]
+    second.write([record("second")])
+    first.open()  # after some other fault
+    first.write([record("first")])
+    assert plugins(folder) == ["kept", "second", "first"]
+    end(first, second)
+    assert verify(folder).status == Status.WHOLE, verify(folder).problems
