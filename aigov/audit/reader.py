@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -154,20 +155,31 @@ def follow(
 
     Looks again every `pause` seconds until `stop()` is true. Raises NotARecord, OSError.
     """
-    index, position = (0, 0) if since is not None else _end(folder)
+    number, position = (_holding(folder, since), 0) if since is not None else _end(folder)
     while True:
-        paths = extents(folder)
-        for path, end in paths[index:]:
+        paths = extents(folder, number)
+        for path, end in paths:
+            position = position if int(path.stem) == number else 0
             lines = Lines(path, position, max(position, end))
             for line in lines:
                 record = _read(line, path, f"byte {lines.offset}")
                 if since is None or record["seq"] >= since:
                     yield record
             # Writers move on to a new segment only when the one before is complete.
-            index, position = (int(path.stem), lines.whole) if path == paths[-1][0] else (int(path.stem) + 1, 0)
+            number, position = (int(path.stem), lines.whole) if path == paths[-1][0] else (int(path.stem) + 1, 0)
         if stop():
             return
         time.sleep(pause)
+
+
+def _holding(folder: Path, seq: int) -> int:
+    """The number of the segment that has the record `seq`, or will have it; 0 where none can be before it."""
+    for path in reversed(segments(folder)):
+        first = next(iter(Lines(path, 0, MAX_BYTES + 1)), b"")
+        with suppress(NotARecord):
+            if plain(first)["seq"] <= seq:
+                return int(path.stem)
+    return 0
 
 
 def _last(path: Path, end: int, count: int) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import reader
+from aigov.audit import reader, store
 from aigov.audit.canonical import NotARecord
 from aigov.audit.log import Log
 from aigov.audit.reader import Lines
@@ -122,6 +122,43 @@ def test_follow_gives_each_new_record_once(opened: Open, folder: Path, kit: Any)
     done.set()
     watcher.join(10)
     assert found == list(range(2, 42))
+
+
+@pytest.fixture
+def long(opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A log of several segments."""
+    monkeypatch.setattr(store, "SEGMENT_BYTES", 4_000)
+    kit.fill(opened(), 20)
+    assert len(reader.segments(folder)) > 3
+    return folder
+
+
+def test_follow_of_a_long_log_reads_only_its_end(long: Path) -> None:
+    last = reader.tail(long, 3)
+    for path in reader.segments(long)[:-2]:
+        path.chmod(0o600)
+        path.write_bytes(b"what is not read is not missed\n")
+    found = reader.follow(long, since=last[1]["seq"], stop=lambda: True)
+    assert [record["seq"] for record in found] == [record["seq"] for record in last[1:]]
+
+
+@pytest.mark.parametrize("since", [0, 10_000, None])
+def test_follow_of_a_copy_without_the_oldest_segments(long: Path, since: int | None) -> None:
+    oldest, *_, newest = reader.segments(long)
+    oldest.unlink()
+    before = [record["seq"] for record in reader.records(long)]
+    content, looks = newest.read_bytes(), iter([False, True])
+    newest.unlink()
+    here = [record["seq"] for record in reader.records(long)]
+
+    def stop() -> bool:
+        newest.write_bytes(content)
+        return next(looks)
+
+    if since == 10_000:
+        since = here[-1]
+    expected = [seq for seq in before if seq >= (here[-1] + 1 if since is None else since)]
+    assert [record["seq"] for record in reader.follow(long, since=since, stop=stop, pause=0)] == expected
 
 
 def test_follow_begins_where_the_log_ends(opened: Open, folder: Path, kit: Any) -> None:
