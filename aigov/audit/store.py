@@ -389,6 +389,7 @@ class Store:
                 self._disk.write_all(self._segments.handle, batch.data)
             except OSError:
                 self._segments.cut(self._tail.end.offset)
+                self._tail.left(batch)
                 raise
             self._tail.wrote(batch)
             self._say_written()

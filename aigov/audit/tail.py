@@ -204,6 +204,15 @@ class Tail:
         self.end, self._composer.wseq = batch.end, batch.wseq
         self._grew()
 
+    def left(self, batch: Composed) -> None:
+        """Count lines of a batch that could be neither written to the end nor cut off again: they stand in the file."""
+        there = batch.data[: max(0, self._segments.size() - self.end.offset)]
+        count = there.count(b"\n")
+        if count:
+            whole = self.end.offset + there.rindex(b"\n") + 1
+            self._unsure.append((self.end.segment, whole, self._composer.wseq))
+            self._composer.wseq += count
+
     def _grew(self) -> None:
         """The last record is as old as it says, not as old as it is known."""
         at = self.end.at

@@ -618,3 +618,21 @@ def test_who_opens_anew_after_others_took_its_lines_back_counts_on_from_those_th
     assert plugins(folder) == ["kept", "second", "first"]
     end(first, second)
     assert verify(folder).status == Status.WHOLE, verify(folder).problems
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_lines_that_could_not_be_cut_off_again_are_counted(hold: Hold, folder: Path, kit: Any, lines: int) -> None:
+    disk = kit.FaultyDisk()
+    first, second = hold(disk), hold()
+    first.write([record("length")])
+    disk.short = lines * (len(kit.lines(folder)[-1]) + 5)
+    disk.fail = {"write": [errno.EIO], "truncate": [errno.EIO]}
+    with pytest.raises(OSError, match="Input/output"):
+        first.write([record("length"), record("length"), record("length")])
+    second.write([record("second")])
+    second._publish(force=True)
+    first.open()
+    first.write([record("first")])
+    assert plugins(folder) == ["length"] * (1 + lines) + ["second", "first"]
+    end(first, second)
+    assert verify(folder).status == Status.WHOLE, verify(folder).problems
