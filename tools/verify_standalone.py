@@ -111,9 +111,9 @@ class Checkpoint:
     """A signed note about a log: its origin, its size, its root, and who signed it."""
 
     def __init__(self, note: bytes) -> None:
-        whole = note.decode("utf-8", "replace")
+        whole = note.decode("utf-8")
         text, empty, tail = whole.rpartition("\n\n")
-        controls = re.search(r"[\x00-\x09\x0b-\x1f\ufffd]", whole)
+        controls = re.search(r"[\x00-\x09\x0b-\x1f]", whole)
         if len(note) > MAX_NOTE or not empty or not tail.endswith("\n") or tail.count("\n") > 64 or controls:
             raise ValueError("not a signed note")
         self.text = text + "\n"
@@ -121,7 +121,7 @@ class Checkpoint:
         for line in tail[:-1].split("\n"):
             name, space, encoded = line.removeprefix("\u2014 ").partition(" ")
             raw = unbase64(encoded)
-            if not line.startswith("\u2014 ") or not name or not space or "+" in name or len(raw) <= 4:
+            if not line.startswith("\u2014 ") or not space or re.search(r"^$|\s|\+", name) or len(raw) <= 4:
                 raise ValueError("not a signature line")
             self.signatures.append((name, raw[:4], raw[4:]))
         lines = self.text.split("\n")

@@ -299,6 +299,36 @@ def test_a_checkpoint_that_is_too_long_is_none_to_both(copy: Path, standalone: M
         assert (int(verify(copy).status), judged(standalone, copy)) == (said, said), count
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("other", 0),
+        ("\ufffd", 0),
+        ("\u043a", 0),
+        ("a\u00a0b", 1),
+        ("a\u2028b", 1),
+        ("a\x85b", 1),
+        ("a\x1cb", 1),
+        ("a+b", 1),
+    ],
+)
+def test_what_names_a_key_is_the_same_to_both(copy: Path, standalone: ModuleType, name: str, said: int) -> None:
+    notes = list(checkpoints.Notes(copy / "checkpoints.log"))
+    notes[-1] += note.signature_line(VerifierKey(name, bytes(32)), bytes(64)).encode()
+    (copy / "checkpoints.log").write_bytes(b"".join(one + b"\n" for one in notes))
+    (copy / "checkpoint").write_bytes(notes[-1])
+    assert (int(verify(copy).status), judged(standalone, copy)) == (said, said)
+
+
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xed\xa0\x80"])
+def test_a_note_that_is_no_utf8_is_none_to_both(copy: Path, standalone: ModuleType, wrong: bytes) -> None:
+    notes = list(checkpoints.Notes(copy / "checkpoints.log"))
+    notes[-1] = notes[-1].replace(b"\xe2\x80\x94 ", b"\xe2\x80\x94 " + wrong, 1)
+    (copy / "checkpoints.log").write_bytes(b"".join(one + b"\n" for one in notes))
+    (copy / "checkpoint").write_bytes(notes[-1])
+    assert (int(verify(copy).status), judged(standalone, copy)) == (1, 1)
+
+
 def test_a_segment_is_named_in_ascii_to_both(copy: Path, standalone: ModuleType) -> None:
     (copy / "seg/00000000.jsonl").rename(copy / "seg/\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660.jsonl")
     assert (int(verify(copy).status), judged(standalone, copy)) == (1, 1)
