@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aigov.audit.disk import FILE_MODE, Disk, make_folder, open_regular
+from aigov.audit.disk import Disk, locked, make_folder, open_regular
 from aigov.audit.note import MAX_NOTE_BYTES, Checkpoint, NoteError, VerifierKey, split
 from aigov.crypto import digest
 
 SUFFIX = ".checkpoint"
+LOCK_SECONDS = 2.0
 
 
 def place() -> Path:
@@ -37,17 +38,24 @@ def recall(folder: Path, key: VerifierKey) -> bytes | None:
 def keep(folder: Path, key: VerifierKey, note: bytes) -> bool:
     """Remember an accepted note; True where it is kept, or a later one is. Never raises for a disk's sake."""
     try:
-        old = recall(folder, key)
-        if old is None or _size(old) < _size(note):
+        if _is_later(folder, key, note):
             make_folder(Disk(), folder)
-            draft = _path(folder, key).with_suffix(f".{os.getpid()}.tmp")
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
-            with os.fdopen(handle, "wb") as file:
-                file.write(note)
-            os.replace(draft, _path(folder, key))
+            place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                with locked(place, LOCK_SECONDS):
+                    if _is_later(folder, key, note):  # nobody kept a later one meanwhile
+                        Disk().put(_path(folder, key), note)
+            finally:
+                os.close(place)
     except OSError:
         return False
     return True
+
+
+def _is_later(folder: Path, key: VerifierKey, note: bytes) -> bool:
+    """Whether a note is later than what is kept. Raises OSError."""
+    old = recall(folder, key)
+    return old is None or _size(old) < _size(note)
 
 
 def _size(note: bytes) -> int:
