@@ -49,8 +49,8 @@ class Log:
         self._disk = disk or Disk()
         self._settings = settings or AuditSettings()
         self._closed = False
-        watch_forks(self)  # before it holds anything: another thread may fork while it is opened
         self._begin()
+        watch_forks(self)  # whole, and before it holds anything: another thread may fork while it is opened
 
     @classmethod
     def open(
