@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -80,23 +80,26 @@ def erase(
     """Forget a person: destroy key and pseudonyms, delete kept content, record it, verify the log, search.
 
     Exits 0 erased, the log not tampered with and nothing found; 1 refused, or nobody is known by that id; 2
-    erased, but something was found or the log is not right.
+    something was found or the log is not right. Erasures that were interrupted are finished first, and it is searched
+    also where nobody is known any more.
     """
     id, texts, more = _subject(subject), _texts(look_for), _there(also or [])
     with _opened(policies, audit) as opened:
         by = opened.people.refer(who, who_tenant)
         with _log(opened) as log:
-            done = _erased(opened, log, id, tenant, _code(basis, "--basis"), by)
+            resumed, done = _erased(opened, log, id, tenant, _code(basis, "--basis"), by)
         values = _forgotten(policies, id, tenant)
-        if not done and not values:
-            raise Stop(Exit.NO, "nobody is known by that id")
         with show.meter("verifying", None) as meter:
             report = verify(opened.folder, opened.key, meter.reach)
         with show.meter("searching", None) as meter:
             left = traces(places(opened.folder, opened.people, more), [id, *texts], meter.reach)
-    _told(done, values, report, left, sum(too_short(text) for text in [id, *texts] if text), as_json)
-    whole = report.status in (Status.WHOLE, Status.INCOMPLETE) and not left
-    raise typer.Exit(Exit.OK if whole else Exit.INCOMPLETE)
+    short = sum(too_short(text) for text in [id, *texts] if text)
+    _told(done, {"vault": values, "resumed": resumed, "unsearched": short}, report, left, as_json)
+    if left or report.status not in (Status.WHOLE, Status.INCOMPLETE):
+        raise typer.Exit(Exit.INCOMPLETE)
+    if not done and not values:
+        finished = f"; finished what was interrupted: {show.counted(resumed, 'erasure')}" if resumed else ""
+        raise Stop(Exit.NO, f"nobody is known by that id{finished}")
 
 
 def hold(
@@ -205,11 +208,12 @@ def content(
         raise Stop(Exit.NO, "nothing is kept there of that person, or it was erased")
 
 
-def _erased(opened: Opened, log: Log, id: str, tenant: str | None, basis: str, by: str) -> list[Erasure]:
-    """The erasures that were done; none where nobody is known. Raises Stop where it is forbidden."""
+def _erased(opened: Opened, log: Log, id: str, tenant: str | None, basis: str, by: str) -> tuple[int, list[Erasure]]:
+    """How many interrupted erasures were finished, and those that were done now; none where nobody is known. Raises
+    Stop where it is forbidden."""
     eraser = Eraser(opened.folder, opened.people, opened.payloads, log.append, times=opened.settings.keep.times)
     try:
-        return eraser.erase(id, tenant, basis=basis, by=by)
+        return eraser.resume(), eraser.erase(id, tenant, basis=basis, by=by)
     except Held as held:
         why = f"held: {', '.join(held.reasons)}"
     except TooYoung as young:
@@ -299,7 +303,7 @@ def _there(paths: list[Path]) -> list[Path]:
 
 
 def _told(
-    done: Sequence[Erasure], values: int, report: Report, left: Sequence[Trace], short: int, as_json: bool
+    done: Sequence[Erasure], more: Mapping[str, int], report: Report, left: Sequence[Trace], as_json: bool
 ) -> None:
     log = "tampered" if report.status is Status.TAMPERED else report.status.name.lower()
     told: dict[str, Any] = {
@@ -307,15 +311,15 @@ def _told(
         "pseudonyms": sum(one.pseudonyms for one in done),
         "blobs": sum(one.blobs for one in done),
         "bytes": sum(one.bytes for one in done),
-        "vault": values,
         "log": log,
+        **more,
     }
     if as_json:
-        show.json_line({**told, "unsearched": short, "left": [msgspec.to_builtins(one) for one in left]})
+        show.json_line({**told, "left": [msgspec.to_builtins(one) for one in left]})
         return
     out = show.console()
     out.print(show.pairs([*told.items(), ("left", len(left) or "nothing was found")]))
-    if short:
+    if short := more["unsearched"]:
         out.print(f"{show.counted(short, 'text')} not looked for: too short, under four bytes")
     if left:
         what = {0: "could not be read", 1: "the id"}

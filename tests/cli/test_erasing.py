@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import tempfile
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from aigov import Denied, Governor, Principal, cli
 from aigov.audit.log import Log
+from aigov.audit.payloads import Payloads
 from aigov.audit.records import LegalHoldReleased
 from aigov.cli.exits import Exit
 
@@ -189,6 +191,25 @@ def test_nobody_is_held_where_there_is_no_log(aigov, log, here) -> None:
         ran = aigov("audit", *command, "--audit", "nowhere")
         assert (ran.code, "there is no record in `nowhere`" in ran.err) == (Exit.CANNOT, True)
     assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_an_erasure_that_was_interrupted_is_finished_and_searched_for_when_it_is_run_again(
+    aigov, log, here, monkeypatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    (here / "notes").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Payloads, "clear", broken)
+        assert aigov(*ERASE, "dana").code == Exit.CANNOT
+    ran = aigov(*ERASE, "dana", "--also", "notes", "--json")
+    assert (ran.code, "nobody" in ran.err) == (Exit.NO, True)
+    assert [told(ran)[0][key] for key in ("erased", "resumed", "log", "left")] == [0, 1, "whole", []]
+    assert (len(kinds(aigov, "subject.erased")), list(here.rglob("*.sealed"))) == (1, [])
+    (here / "notes" / "mail.txt").write_text("dana asked")
+    ran = aigov(*ERASE, "dana", "--also", "notes", "--json")  # as after a crash at the very last step
+    assert (ran.code, [one["count"] for one in told(ran)[0]["left"]]) == (Exit.INCOMPLETE, [1])
 
 
 def test_kept_content_is_shown_to_who_names_its_person_and_that_is_recorded(aigov, log) -> None:
