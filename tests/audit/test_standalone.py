@@ -276,6 +276,20 @@ def test_as_a_program_its_exit_codes_are_the_same(copy: Path, ran: Callable[...,
     assert ran(copy).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("checkpoint", 2), ("checkpoints.log", 1), (SEGMENT, 1), ("seg", 3), ("tile", 0), ("head.json", 0)],
+)
+def test_as_a_program_it_says_what_auditors_are_told_of_a_copy_that_lacks_something(
+    copy: Path, ran: Callable[..., Any], name: str, code: int
+) -> None:
+    vkey = (copy / "log.vkey").read_text().strip()
+    (copy / "log.vkey").unlink()
+    missing = copy / name
+    shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
+    assert ran(copy, "--vkey", vkey).returncode == code
+
+
 def test_as_a_program_it_finds_a_log_that_went_back(ran: Callable[..., Any], kit: Any, tmp_path: Path) -> None:
     for name in ("log", "older"):
         with Log.open(tmp_path / "log", key=kit.key) as log:
