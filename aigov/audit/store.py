@@ -74,7 +74,15 @@ YOUNG_KEY_SECONDS = 60.0
 AGAIN_SECONDS = 0.25
 SLOW_SECONDS = 5.0  # opening and sealing take some ten syncs, and nobody's call waits for them
 
-__all__ = ["Receipt", "Store", "SyncFailed", "Unsure"]
+__all__ = ["Doubted", "Receipt", "Store", "SyncFailed", "Unsure"]
+
+
+class Doubted(OSError):
+    """A fault came after records were written: they may stay. `results`: what they are then."""
+
+    def __init__(self, results: Sequence[Result], fault: OSError) -> None:
+        self.results = results
+        super().__init__(fault.errno or errno.EIO, "the records may stand in the log")
 
 
 class Unsure(Busy):
@@ -155,7 +163,7 @@ class Store:
     def write(self, records: Sequence[Record]) -> list[Result]:
         """Append records durably. A record that has no canonical form is left out and named in the result.
 
-        Raises OSError (SyncFailed: for good; Unsure: they stand in the log, and may become durable), Damaged.
+        Raises OSError (SyncFailed: for good; Unsure, Doubted: they stand in the log, and may become durable), Damaged.
         """
         return self._append(lambda: records, rotate=True)
 
@@ -357,6 +365,8 @@ class Store:
             self._reach(self._patience)
         except Busy:
             raise Unsure(results[len(found) :]) from None
+        except OSError as fault:
+            raise Doubted(results, fault) from None
         except Broken as fault:
             failed = fault
         if failed is not None:
@@ -382,7 +392,7 @@ class Store:
         self._remember(results)
 
     def _put(self, records: Sequence[Record]) -> list[Result]:
-        """Steps 3 and 4. Raises OSError, and then nothing was written."""
+        """Steps 3 and 4. Raises OSError, and then nothing was written; Doubted, and then it was."""
         batch = self._composer.compose(records, self._tail.end, slept=self._tail.slept)
         if batch.data:
             try:
@@ -392,7 +402,10 @@ class Store:
                 self._tail.left(batch)
                 raise
             self._tail.wrote(batch)
-            self._say_written()
+            try:
+                self._say_written()
+            except OSError as fault:
+                raise Doubted(batch.results, fault) from None
         return batch.results
 
     def _say_written(self) -> None:

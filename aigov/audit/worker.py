@@ -36,7 +36,7 @@ from aigov.audit.orphans import CLOSING, OPENING
 from aigov.audit.publish import SECONDS
 from aigov.audit.records import CallIntent, CallOutcome, CallWithdrawn, Record, SinkRecovered
 from aigov.audit.settings import AuditSettings
-from aigov.audit.store import BEAT_SECONDS, SLOW_SECONDS, Receipt, Store, SyncFailed, Unsure
+from aigov.audit.store import BEAT_SECONDS, SLOW_SECONDS, Doubted, Receipt, Store, SyncFailed, Unsure
 from aigov.crypto import Unsupported
 from aigov.errors import AuditUnavailable
 
@@ -288,6 +288,9 @@ class Worker:
             self._note_unsure(fault.results)
             del self._late[: len(late)]
             self._withdraw(fault.results[len(back) :])
+            raise
+        except Doubted as fault:
+            self._withdraw(fault.results)
             raise
         del self._late[: len(late)]
         for one in late:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aigov.audit import founding, places, reader, store, worker
+from aigov.audit import founding, places, reader, store, synced, worker
 from aigov.audit.disk import Disk
 from aigov.audit.lapse import Lapse
 from aigov.audit.log import Log
@@ -392,3 +392,23 @@ def test_a_signed_state_that_could_not_be_published_is_published_next(folder: Pa
     log.drop()
     assert verify(folder, kit.key).status == Status.WHOLE
     assert verify(folder).checkpoints == 3
+
+
+@pytest.mark.parametrize("module", [synced, store], ids=["before the sync", "before the lock is free"])
+def test_an_outcome_that_stands_though_it_was_refused_for_a_fault_after_its_writing_is_withdrawn(
+    opened: Open, folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch, module: Any
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no room for a mark: a file system that copies on write")
+
+    log = opened()
+    call = log.append(kit.intent()).call
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "put_mark", full)
+        with pytest.raises(AuditUnavailable):
+            log.append(kit.outcome(call))
+    (refused,) = [record for record in reader.records(folder) if record["kind"] == "call.outcome"]
+    log.close()
+    told = [(record["record"], record["of"]) for record in reader.records(folder) if record["kind"] == "call.withdrawn"]
+    assert told == [(refused["id"], "call.outcome")]
+    assert verify(folder).status == Status.WHOLE
