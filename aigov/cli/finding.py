@@ -221,12 +221,31 @@ def export(
         kind=kind,
     )  # fmt: skip
     count, busy = 0, out is None
-    with telling.reading(folder), show.meter("exporting", None, busy=busy) as meter, _target(out, folder) as file:
-        for line in exported(each(folder, query, index=index), cast("Format", form), _prover(folder)):
+    with _writing(out), show.meter("exporting", None, busy=busy) as meter, _target(out, folder) as file:
+        for line in _lines(folder, query, cast("Format", form), index):
             file.write(line + b"\n")
             count += 1
             meter.reach(count, None)
     show.console(stderr=True).print(show.counted(count, "record"))
+
+
+def _lines(folder: Path, query: Query, form: Format, index: Path | None) -> Iterator[bytes]:
+    """The lines of an export. What goes wrong with reading is said as that."""
+    with telling.reading(folder):
+        yield from exported(each(folder, query, index=index), form, _prover(folder))
+
+
+@contextmanager
+def _writing(out: Path | None) -> Iterator[None]:
+    """What goes wrong while an export is written, as one line."""
+    try:
+        yield
+        return
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = error.strerror or "unknown fault"
+    raise cannot(f"cannot write {f'`{out}`' if out else 'to the standard output'}: {why}")
 
 
 def _query(since: str | None, until: str | None, about: str, **fields: Iterable[str] | None) -> Query:
@@ -316,12 +335,12 @@ def _target(out: Path | None, folder: Path) -> Iterator[BinaryIO]:
     if out.resolve().is_relative_to(folder.resolve()):
         raise usage(f"`--output {out}` lies in the record; nothing else belongs there")
     if out.exists() and not out.is_file():  # a pipe or a device is written as it comes
-        with _opened(out, out, os.O_WRONLY) as file:
+        with os.fdopen(os.open(out, os.O_WRONLY), "wb") as file:
             yield file
         return
     draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with _opened(draft, out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -329,15 +348,6 @@ def _target(out: Path | None, folder: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
-
-
-def _opened(path: Path, named: Path, flags: int) -> BinaryIO:
-    why = ""
-    try:
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
-    except OSError as error:
-        why = error.strerror or "unknown fault"
-    raise cannot(f"cannot write `{named}`: {why}")
 
 
 def _print_stats(told: Stats) -> None:

@@ -300,6 +300,16 @@ def test_an_export_takes_the_place_of_nothing_but_a_file_outside_of_the_record(a
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize("form", ["jsonl", "ocsf"])
+def test_a_full_disk_under_an_export_is_no_fault_of_the_record(aigov, log, form: str) -> None:
+    ran = aigov("audit", "export", "--format", form, "-o", "/dev/full")
+    assert (ran.code, ran.err.startswith("aigov: cannot write `/dev/full`: ")) == (Exit.CANNOT, True)
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "aigov.cli", "audit", "export", "--format", form]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=log.parent, timeout=60)
+    assert (done.returncode, done.stderr.startswith(b"aigov: cannot write")) == (Exit.CANNOT, True), done.stderr
+
+
 def test_an_index_is_a_file_of_that_name_outside_of_the_record(aigov, log, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("not an index")
     before = segment(log).read_bytes()
