@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 import unicodedata
@@ -32,7 +33,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def json_line(values: Mapping[str, Any]) -> None:
-    """One object on one line of stdout, its keys in the order given."""
+    """One object on one line of stdout, its keys in the order given; UTF-8, whatever the terminal speaks."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(msgspec.json.encode(values).decode() + "\n")
 
 

@@ -310,6 +310,17 @@ def test_a_full_disk_under_an_export_is_no_fault_of_the_record(aigov, log, form:
     assert (done.returncode, done.stderr.startswith(b"aigov: cannot write")) == (Exit.CANNOT, True), done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+def test_records_are_printed_as_they_stand_in_the_log_wherever_that_is(here, encoding: str) -> None:
+    with Governor.from_policies("policies", audit="audit") as gov, pytest.raises(Denied):
+        gov.call(echo, "hello", principal=DANA, action="chät", resource="model:gpt-4o-mini")
+    lines = segment(here / "audit").read_bytes().splitlines()
+    command = [sys.executable, "-m", "aigov.cli", "audit", "tail", "-n", "100", "--json"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, cwd=here, env=environment, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()) == (Exit.OK, lines)
+
+
 def test_an_index_is_a_file_of_that_name_outside_of_the_record(aigov, log, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("not an index")
     before = segment(log).read_bytes()
