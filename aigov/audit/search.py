@@ -20,7 +20,7 @@ from aigov.audit import reader
 from aigov.audit.canonical import NotARecord
 from aigov.audit.index import Index, Progress
 from aigov.audit.reader import segments
-from aigov.audit.terms import FIELDS, Calls, Words, glimpsed, idents, instant
+from aigov.audit.terms import FIELDS, OPENING, Calls, Words, glimpsed, idents, instant
 
 COUNTED: Final = ("kind", "verdict", "outcome", "reason", "entity", "action", "role", "tenant", "policy", "plugin")
 MOST: Final = 10
@@ -111,7 +111,7 @@ def scanned(
     folder: Path, query: Query, progress: Progress | None = None, calls: Calls | None = None
 ) -> Iterator[Mapping[str, Any]]:
     """Every record that `query` asks for, oldest first, read from the log alone. `calls` learns of them."""
-    calls = calls or Calls()
+    calls = calls or _calls(folder)
     for record in reader.records(folder, progress):
         if query.matches(record, calls):
             yield record
@@ -175,7 +175,7 @@ def _looked_up(opened: Index, query: Query | None) -> _Tally:
 
 
 def _read(folder: Path, query: Query, progress: Progress | None) -> _Tally:
-    calls, seen, first, last = Calls(), Counter[tuple[str, str]](), "", ""
+    calls, seen, first, last = _calls(folder), Counter[tuple[str, str]](), "", ""
     records = 0
     for record in scanned(folder, query, progress, calls):
         records, first, last = records + 1, first or str(record["ts"]), str(record["ts"])
@@ -183,6 +183,16 @@ def _read(folder: Path, query: Query, progress: Progress | None) -> _Tally:
     most = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
     counts = {field: {value: count for (name, value), count in most if name == field} for field in COUNTED}
     return _Tally(records, sum(name == "person" for name, _ in seen), counts, first, last)
+
+
+def _calls(folder: Path) -> Calls:
+    """What a reading from the first record on remembers of calls; what it forgot is looked for in the log."""
+
+    def opening(call: str) -> Mapping[str, Any] | None:
+        found = reader.find(folder, call)
+        return next((one for one in found if one.get("call") == call and one["kind"] in OPENING), None)
+
+    return Calls(opening, complete=True)
 
 
 @contextmanager

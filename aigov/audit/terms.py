@@ -155,12 +155,14 @@ def instant(text: str) -> int:
 class Calls:
     """The words that records take over from the intent of their call.
 
-    Remembers the last 100,000 calls; `ask(call)` gives the record that opened an older one, or None.
+    Remembers the last 100,000 calls; `ask(call)` gives the record that opened an older one, or None. `complete`: it is
+    told of every record from the first on, so nobody is asked before something was forgotten.
     """
 
-    def __init__(self, ask: Callable[[str], Mapping[str, Any] | None] = lambda call: None) -> None:
+    def __init__(self, ask: Callable[[str], Mapping[str, Any] | None], *, complete: bool = False) -> None:
         self._known: OrderedDict[str, Words] = OrderedDict()
         self._ask = ask
+        self._asks = not complete
 
     def words(self, record: Glimpse) -> Words:
         """A record's own words, and those of its call."""
@@ -175,7 +177,7 @@ class Calls:
     def _of(self, call: str) -> Words:
         known = self._known.get(call)
         if known is None:
-            opened = self._ask(call)
+            opened = self._ask(call) if self._asks else None
             known = self._remember(call, words(glimpsed(opened)) if opened is not None else ())
         return known
 
@@ -183,4 +185,5 @@ class Calls:
         self._known[call] = known = tuple(pair for pair in own if pair[0] in INHERITED)
         if len(self._known) > MAX_CALLS:
             self._known.popitem(last=False)
+            self._asks = True
         return known

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aigov.audit import bits, reader, store
+from aigov.audit import bits, reader, store, terms
 from aigov.audit import index as indexes
 from aigov.audit.index import Index, beside
 from aigov.audit.log import Log
@@ -172,6 +172,24 @@ def test_an_outcome_is_found_by_what_its_call_was(told: Path) -> None:
     found = search(told, Query(where=(("tenant", ("bank",)), ("outcome", ("withheld", "released")))))
     assert found.total == 2
     assert {record["kind"] for record in found.records} == {"call.outcome"}
+
+
+def test_a_call_that_ends_long_after_it_began_is_found_without_an_index_too(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terms, "MAX_CALLS", 10)
+    for module in (indexes, bits):  # so that what is forgotten is in the index by then, as it is with 100,000 calls
+        monkeypatch.setattr(module, "BLOCK", 8)
+    log, begun = opened(), [new_id() for _ in range(40)]
+    for number, call in enumerate(begun):
+        actor = Actor(ref=PEOPLE[number % 2], tenant=("retail", "bank")[number % 2])
+        log.append(CallIntent(call=call, action="chat", resource="model:small", actor=actor))
+    for call in (*begun, new_id()):
+        log.append(CallOutcome(call=call, outcome="released"))
+    log.close()
+    query = Query(where=(("tenant", ("retail",)), ("outcome", ("released",))))
+    assert search(folder, query).total == 20
+    assert search(folder, query, scan=True).records == search(folder, query).records
 
 
 def test_everything_about_a_person_holds_the_reviews_that_they_decided(told: Path) -> None:
