@@ -36,6 +36,7 @@ CONTENT: Final = "content"
 SUFFIX: Final = ".sealed"
 SHELF: Final = re.compile(r"[0-9a-f]{32}")
 NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\.[a-z0-9_]{1,32}\.sealed")
+DRAFT: Final = re.compile(rf"\.({NAME.pattern})\.[0-9]+\.tmp")
 MICRO: Final = 1_000_000
 
 Texts = Sequence[tuple[str, str]]
@@ -118,14 +119,26 @@ class Payloads:
         return len(paths), size
 
     def expire(self, shelf: str, over: Callable[[Path], bool]) -> tuple[int, int]:
-        """Delete what is over on a shelf; how many blobs and bytes. Raises OSError."""
+        """Delete what is over on a shelf; how many blobs and bytes. Raises OSError.
+
+        Drafts that a crash or a full disk left are content too, and as old as their names say.
+        """
         old = [path for path in self.blobs(shelf) if over(path)]
+        old += [path for path, named in self._drafts(shelf) if over(named)]
         size = sum(path.stat().st_size for path in old)
         for path in old:
             path.unlink(missing_ok=True)
         if old:
             self._disk.sync_folder(self._folder / shelf)
         return len(old), size
+
+    def _drafts(self, shelf: str) -> list[tuple[Path, Path]]:
+        """Blobs that did not get their name yet, each with the path that it was to have."""
+        folder = self._folder / shelf
+        if not SHELF.fullmatch(shelf) or not folder.is_dir():
+            return []
+        found = [(path, DRAFT.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+        return [(path, folder / draft[1]) for path, draft in found if draft is not None]
 
     def _path(self, shelf: str, id: str) -> Path:
         found = [path for path in self.blobs(shelf) if path.name.startswith(f"{id}.")]

@@ -104,6 +104,17 @@ def test_only_what_is_older_expires(payloads: Payloads) -> None:
     assert payloads.blobs(DANA.shelf) == []
 
 
+def test_what_a_crash_left_half_kept_expires_as_well(payloads: Payloads) -> None:
+    payloads.keep(DANA, TEXTS)
+    (path,) = payloads.blobs(DANA.shelf)
+    kept = made_us(path)
+    draft = path.rename(path.with_name(f".{path.name}.4711.tmp"))
+    size = draft.stat().st_size
+    assert payloads.expire(DANA.shelf, lambda path: made_us(path) < kept) == (0, 0)
+    assert payloads.expire(DANA.shelf, lambda path: made_us(path) <= kept) == (1, size)
+    assert not draft.exists()
+
+
 def test_a_full_disk_keeps_nothing_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "people").write_text("no folder")
     with pytest.raises(AuditUnavailable) as caught:
