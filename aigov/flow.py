@@ -289,7 +289,7 @@ class _Path:
         receipt: Receipt | None = None
         if (yield from self._meet()):
             intent = self._intent(records.CallIntent)
-            self.ref = intent.actor.ref if intent.actor is not None else ""
+            self.ref = intent.actor.ref
             receipt = yield Record(intent, self._content("input"))
         self._lap("intent")
         if receipt is None:

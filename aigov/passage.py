@@ -112,7 +112,7 @@ class Ask(msgspec.Struct, frozen=True):
 class Content(msgspec.Struct, frozen=True):
     """Texts that the policy wants kept, with their paths, whose call they are of, and on which resource.
 
-    `ref`: the pseudonym that the call's intent has, "" where it names nobody. Who was erased since is not kept.
+    `ref`: the pseudonym that the call's intent names them by. Of who was erased since, nothing is kept.
     """
 
     principal: Principal

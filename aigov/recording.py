@@ -103,7 +103,7 @@ class Recorder:
         Of somebody who was erased since the call's intent was made nothing is kept: the record is as it was.
         """
         who = content.principal
-        whose = self.people.behind(content.ref, who.id, who.tenant) if content.ref else self.people.subject(who.id)
+        whose = self.people.behind(content.ref, who.id, who.tenant)
         if whose is None:
             return record
         if time.monotonic() >= self._expire_at:
